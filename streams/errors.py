@@ -1,0 +1,76 @@
+"""
+What can go wrong, sorted by what to do about it.
+
+    ProsaError
+    ├── TransientError            try again: nothing was decided
+    │   ├── LogUnavailable
+    │   ├── ReadModelUnavailable
+    │   └── LeaseLost
+    ├── PermanentError            never succeeds: dead-letter it
+    │   ├── UndecodableEvent
+    │   └── PositionOverflow
+    ├── UnconfirmedError          the effect may have happened: settle before trying again
+    └── FatalError                stop the process with a non-zero exit
+        ├── UnsafeLog
+        ├── LogMismatch
+        ├── NewerEvent
+        └── ConfigurationError
+
+One place decides by branch; handlers only raise. Messages carry identifiers and codes, never text, addresses or secrets.
+"""
+
+
+class ProsaError(Exception):
+    """Anything this system raises on purpose."""
+
+
+class TransientError(ProsaError):
+    """Nothing was decided; the same work may succeed later."""
+
+
+class PermanentError(ProsaError):
+    """The same work can never succeed."""
+
+
+class UnconfirmedError(ProsaError):
+    """The effect may or may not have happened; it must be settled before any other try."""
+
+
+class FatalError(ProsaError):
+    """The process must stop; going on would do harm."""
+
+
+class LogUnavailable(TransientError):
+    """The log did not answer, or refused to write for now."""
+
+
+class ReadModelUnavailable(TransientError):
+    """Postgres did not answer."""
+
+
+class LeaseLost(TransientError):
+    """The partition belongs to another process now."""
+
+
+class UndecodableEvent(PermanentError):
+    """The bytes are no event of any version known here."""
+
+
+class PositionOverflow(PermanentError):
+    """More entries in one millisecond than a position can number."""
+
+
+class UnsafeLog(FatalError):
+    """The server may lose what it acknowledged: it evicts or does not persist."""
+
+
+class LogMismatch(FatalError):
+    """The log was made with another number of partitions, or is another log."""
+
+
+class NewerEvent(FatalError):
+    """The log holds an event of a newer version; only a newer process may read on."""
+
+
+class ConfigurationError(FatalError):
+    """A setting is missing or unsafe; the message names it, never its value."""

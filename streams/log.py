@@ -1,0 +1,107 @@
+"""
+The contract of the log, held by every engine and by one conformance suite.
+
+The log is P partitions, each an ordered and durable sequence of events. Consumers read by position; a group's committed position
+is the low-water mark of its finished work. Redelivery is possible and harmless, reordering within a partition is not possible.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from streams.events import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Where an event stands in the log."""
+
+    partition: int
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One entry of the log as it was read; the bytes may be anything."""
+
+    epoch: int
+    partition: int
+    position: int
+    appended_at_ms: int
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A group's low-water mark in one partition, and how many entries lie behind it (None where the engine cannot tell)."""
+
+    position: int
+    lag: int | None
+
+
+class EventLog(Protocol):
+    """
+    Append, read, commit. Every method raises `LogUnavailable` when the server does not answer in time or cannot write for
+    now; all may be called concurrently.
+    """
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions the log has, as recorded in it at its first start."""
+
+    @property
+    def epoch(self) -> int:
+        """The generation of the log; positions compare within one epoch only."""
+
+    async def start(self) -> None:
+        """
+        Connect, and record or verify the number of partitions.
+
+        Raises `LogMismatch` where the log has another number of partitions, `UnsafeLog` where the server may lose entries, and
+        `LogUnavailable` where nothing answers; it may be called again.
+        """
+
+    async def close(self) -> None:
+        """Let go of every connection."""
+
+    async def append(self, event: Event) -> Appended:
+        """
+        Add an event to the partition of its subject; it is durable when this returns.
+
+        It is never retried here: after `LogUnavailable` the event may or may not stand in the log, and appending the same event
+        again is harmless by the rules of the fold.
+        """
+
+    async def read(self, after: Mapping[int, int], *, limit: int, wait_seconds: float = 0.0) -> Sequence[Record]:
+        """
+        The entries after the given positions: per partition at most `limit`, in order.
+
+        Waits up to `wait_seconds` when there is none, and returns at the first that arrives.
+        """
+
+    async def heads(self) -> Mapping[int, int]:
+        """The position of the last entry of every partition; 0 where there is none."""
+
+    async def time_ms(self) -> int:
+        """The clock that stamps appends, now, in milliseconds since 1970."""
+
+    async def committed(self, group: str) -> Mapping[int, Committed]:
+        """The group's mark in every partition. A group that does not exist is created, at the first entry."""
+
+    async def commit(self, group: str, positions: Mapping[int, int]) -> None:
+        """Set the group's marks. The caller owns these partitions."""
+
+
+class Ownership(Protocol):
+    """
+    Which partitions this process serves, for all of its groups: one live owner per partition.
+
+    A lost lease is noticed by the owner's own monotonic clock, before the broker gives the partition to another.
+    """
+
+    @property
+    def owned(self) -> Collection[int]:
+        """The partitions that are held now."""
+
+    def remaining_seconds(self, partition: int) -> float:
+        """How much longer this process surely owns the partition; 0 when it does not."""

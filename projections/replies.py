@@ -1,0 +1,181 @@
+"""Which replies count, which are withdrawn, and what a finished one does to its conversation."""
+
+from dataclasses import replace
+
+from projections.changes import wait_again, with_conversation, with_reply
+from projections.deadlines import ended, slide
+from projections.policy import Policy
+from projections.state import (
+    ClosedBy,
+    Part,
+    PartStatus,
+    Reply,
+    ReplyKind,
+    ReplyStatus,
+    Status,
+    ThreadState,
+    Unanswered,
+)
+from streams.events import Event, PersonReplied, ReplyFailed, ReplyGenerated
+
+_AWAITED = frozenset({PartStatus.OPEN, PartStatus.STARTED})
+
+
+def on_generated(state: ThreadState, event: Event, data: ReplyGenerated, now_ms: int) -> ThreadState:
+    """Accept an answer that begins at the oldest unanswered message and leaves none out, or is final; else it is superseded."""
+    if state.reply(data.reply):
+        return state
+    covered = answered_by(state, data.first_event, data.last_event)
+    in_time = data.final or len(covered) == len(state.unanswered)
+    is_accepted = bool(covered) and in_time and state.ai_may_answer
+    state, number = _next_number(state)
+    reply = Reply(
+        id=data.reply,
+        event=event.id,
+        conversation_id=state.conversation.id if state.conversation else "",
+        kind=ReplyKind.ANSWER,
+        status=ReplyStatus.ACCEPTED if is_accepted else ReplyStatus.SUPERSEDED,
+        number=number,
+        at_ms=now_ms,
+        parts=tuple(Part(text) for text in data.parts),
+        covers=covered,
+        closes=data.closes,
+        hands_off=data.hands_off,
+        model=data.model,
+    )
+    if is_accepted:
+        state = replace(state, unanswered=state.unanswered[len(covered) :])
+    return with_reply(state, reply)
+
+
+def on_failure_sentence(state: ThreadState, event: Event, data: ReplyFailed, now_ms: int) -> ThreadState:
+    """Say the failure sentence, once per last inbound message; it answers nothing."""
+    conversation = state.conversation
+    if not data.sentence or state.sentence_given_for == data.last_event or conversation is None:
+        return state
+    state, number = _next_number(replace(state, sentence_given_for=data.last_event))
+    reply = Reply(
+        id=data.reply,
+        event=event.id,
+        conversation_id=conversation.id,
+        kind=ReplyKind.FAILURE_SENTENCE,
+        status=ReplyStatus.ACCEPTED,
+        number=number,
+        at_ms=now_ms,
+        parts=(Part(data.sentence),),
+    )
+    return with_reply(state, reply)
+
+
+def on_person_replied(state: ThreadState, event: Event, data: PersonReplied, now_ms: int, policy: Policy) -> ThreadState:
+    """A person's message is always accepted, answers all that came before, and is activity."""
+    conversation = state.conversation
+    if conversation is None or state.reply(data.reply):
+        return state
+    state, number = _next_number(state)
+    reply = Reply(
+        id=data.reply,
+        event=event.id,
+        conversation_id=conversation.id,
+        kind=ReplyKind.PERSON,
+        status=ReplyStatus.ACCEPTED,
+        number=number,
+        at_ms=now_ms,
+        parts=tuple(Part(text) for text in data.parts),
+        covers=state.unanswered,
+        by=data.by,
+    )
+    return touch(with_reply(replace(state, unanswered=()), reply), now_ms, policy)
+
+
+def answered_by(state: ThreadState, first_event: str, last_event: str) -> tuple[Unanswered, ...]:
+    """The unanswered messages from first to last, if the first is the oldest; nothing otherwise."""
+    events = [message.event for message in state.unanswered]
+    if not events or events[0] != first_event or last_event not in events:
+        return ()
+    return state.unanswered[: events.index(last_event) + 1]
+
+
+def touch(state: ThreadState, now_ms: int, policy: Policy) -> ThreadState:
+    """Note activity: deadlines slide, and an idle conversation is active again."""
+    conversation = state.open_conversation
+    if conversation is None:
+        return state
+    if conversation.status is Status.IDLE:
+        conversation = replace(conversation, status=Status.ACTIVE)
+    return with_conversation(state, slide(replace(conversation, last_activity_at_ms=now_ms), now_ms, policy))
+
+
+def withdraw_unstarted(state: ThreadState) -> ThreadState:
+    """
+    Somebody took over or closed: take back what the AI has not begun to say.
+
+    A part that was begun is left to be settled; a person's own message stays.
+    """
+    for reply in state.replies:
+        if reply.status is ReplyStatus.ACCEPTED and reply.kind is not ReplyKind.PERSON:
+            state = take_back(state, replace(reply, is_cut=True))
+    return state
+
+
+def take_back(state: ThreadState, reply: Reply) -> ThreadState:
+    """Leave the open parts unsaid; if that is all of them, the messages that the reply covers wait again."""
+    if all(part.status is PartStatus.OPEN for part in reply.parts):
+        state = with_reply(state, replace(reply, status=ReplyStatus.WITHDRAWN))
+        return wait_again(state, reply.covers) if state.open_conversation else state
+    return with_reply(state, settled(cancel_open_parts(reply)))
+
+
+def cancel_open_parts(reply: Reply) -> Reply:
+    """Leave out what was not begun."""
+    parts = tuple(replace(part, status=PartStatus.CANCELLED) if part.status is PartStatus.OPEN else part for part in reply.parts)
+    return replace(reply, parts=parts)
+
+
+def settled(reply: Reply) -> Reply:
+    """The reply with the status that its parts add up to."""
+    statuses = {part.status for part in reply.parts}
+    if PartStatus.REJECTED in statuses:
+        status = ReplyStatus.FAILED
+    elif PartStatus.UNCONFIRMED in statuses:
+        status = ReplyStatus.UNCONFIRMED
+    elif statuses & _AWAITED:
+        status = ReplyStatus.ACCEPTED
+    elif PartStatus.CANCELLED in statuses:
+        status = ReplyStatus.CANCELLED
+    else:
+        status = ReplyStatus.SENT
+    return replace(reply, status=status)
+
+
+def take_effect(state: ThreadState, reply: Reply, now_ms: int, policy: Policy) -> ThreadState:
+    """
+    Close or hand off as the reply said, once nothing of it is awaited any more.
+
+    It lapses if newer inbound waits by then: the contact went on talking.
+    """
+    conversation = state.open_conversation
+    is_finished = reply.status not in {ReplyStatus.ACCEPTED, ReplyStatus.WITHDRAWN, ReplyStatus.SUPERSEDED}
+    if conversation is None or conversation.id != reply.conversation_id or not is_finished or state.unanswered:
+        return state
+    if not state.ai_may_answer:
+        return state
+    if reply.closes:
+        return close(state, ClosedBy.AI, now_ms)
+    if reply.hands_off:
+        return with_conversation(state, slide(replace(conversation, status=Status.HANDOFF, taken_by=None), now_ms, policy))
+    return state
+
+
+def close(state: ThreadState, closed_by: ClosedBy, now_ms: int) -> ThreadState:
+    """End the open conversation; what was unanswered in it is nobody's task any more."""
+    conversation = state.open_conversation
+    if conversation is None:
+        return state
+    closed = replace(conversation, status=Status.CLOSED, closed_by=closed_by)
+    return with_conversation(replace(state, unanswered=()), ended(closed, now_ms))
+
+
+def _next_number(state: ThreadState) -> tuple[ThreadState, int]:
+    number = state.reply_count + 1
+    return replace(state, reply_count=number), number

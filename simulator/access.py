@@ -1,0 +1,49 @@
+"""Who may call: API clients by basic auth, the control plane from this machine only."""
+
+import base64
+import binascii
+import hmac
+from ipaddress import ip_address
+from typing import Annotated
+
+from fastapi import Depends, Request
+from starlette.exceptions import HTTPException
+
+from simulator.errors import not_found, unauthenticated
+from simulator.settings import SimulatorSettings
+from simulator.simulation import Simulation, simulation_of
+
+
+def require_credentials(request: Request, simulation: Annotated[Simulation, Depends(simulation_of)]) -> None:
+    """The account with its token, or an API key with its secret; never a key with the token."""
+    if not _is_known(_credentials(request.headers.get("Authorization", "")), simulation.settings):
+        raise unauthenticated()
+
+
+def require_own_account(account_sid: str, request: Request, simulation: Annotated[Simulation, Depends(simulation_of)]) -> None:
+    if account_sid != simulation.settings.account_sid:
+        raise not_found(request.url.path)
+
+
+def require_loopback(request: Request) -> None:
+    if request.client is None or not ip_address(request.client.host).is_loopback:
+        raise HTTPException(403)
+
+
+def _credentials(header: str) -> tuple[str, str]:
+    scheme, _, encoded = header.partition(" ")
+    if scheme.lower() != "basic":
+        return "", ""
+    try:
+        name, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return "", ""
+    return name, secret
+
+
+def _is_known(credentials: tuple[str, str], settings: SimulatorSettings) -> bool:
+    known = {settings.account_sid: settings.auth_token}
+    if settings.api_key is not None:
+        known[settings.api_key.sid] = settings.api_key.secret
+    name, secret = credentials
+    return name in known and hmac.compare_digest(secret.encode(), known[name].encode())

@@ -1,0 +1,47 @@
+"""The stand-in as an ASGI application."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from simulator import control_api, media_api, messages_api, typing_api
+from simulator.errors import RestError, not_found
+from simulator.settings import SimulatorSettings
+from simulator.simulation import started
+
+
+def create_app(settings: SimulatorSettings) -> FastAPI:
+    """Nothing is opened before the application starts up. It needs uvicorn: breaking a connection is beyond ASGI."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.simulation = started(settings)
+        try:
+            yield
+        finally:
+            await app.state.simulation.close()
+
+    app = FastAPI(title="Twilio stand-in", lifespan=lifespan, openapi_url=None)
+    app.add_exception_handler(RestError, _refusal)
+    app.add_exception_handler(HTTPException, _http_error)
+    for router in (messages_api.router, media_api.router, media_api.cdn, typing_api.router, control_api.router):
+        app.include_router(router)
+    return app
+
+
+async def _refusal(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RestError)  # noqa: S101 - registered for nothing else
+    headers = {"WWW-Authenticate": 'Basic realm="Twilio API"'} if error.status == 401 else None
+    return JSONResponse(error.resource(), error.status, headers)
+
+
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
+    """A path or method that is not simulated answers as Twilio does."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
+    if error.status_code == 404:
+        return JSONResponse(not_found(request.url.path).resource(), 404)
+    code = {405: 20004, 403: 20403}.get(error.status_code, error.status_code)
+    return JSONResponse(RestError(error.status_code, code, error.detail).resource(), error.status_code, error.headers)

@@ -1,0 +1,1 @@
+SELECT id FROM messages WHERE id = ANY ($1::text[])

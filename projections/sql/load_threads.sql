@@ -1,0 +1,1 @@
+SELECT thread, state FROM threads WHERE thread = ANY ($1::text[])

@@ -1,0 +1,1 @@
+SELECT partition, position FROM checkpoints WHERE partition = ANY ($1::integer[])

@@ -201,6 +201,10 @@ Change: TypeAlias = Conversation | Message | Reply | DeadLetter
 """A row of the read model as the fold left it."""
 
 
+def _nothing_known() -> Mapping[str, Message]:
+    return MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class ThreadState:
     """
@@ -224,7 +228,7 @@ class ThreadState:
     window_closes_at_ms: int = 0
     sentence_given_for: str | None = None
     """The last inbound event that was met with the failure sentence."""
-    known: Mapping[str, Message] = field(default=MappingProxyType({}), compare=False)
+    known: Mapping[str, Message] = field(default_factory=_nothing_known, compare=False)
     changes: tuple[Change, ...] = field(default=(), compare=False)
 
     @property

@@ -1,0 +1,73 @@
+"""
+Real servers for every test that claims something about them: embedded ones, or those that two variables name.
+
+`PROSA_TEST_REDIS_URL` and `PROSA_TEST_DATABASE_URL` must name servers that are there for tests only: the databases of
+the first are emptied, and the user of the second makes and drops databases.
+"""
+
+import itertools
+import os
+from collections.abc import AsyncIterator, Iterator
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+import asyncpg
+import pytest
+import redis
+
+from simulator.servers import EmbeddedPostgres, EmbeddedServer, EmbeddedValkey, free_port
+
+REDIS_DATABASES = 16
+_redis_numbers = itertools.cycle(range(1, REDIS_DATABASES))
+
+
+@pytest.fixture(scope="session")
+def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Valkey or Redis for all tests; a test that may not see what others left takes `redis_url`."""
+    given = os.environ.get("PROSA_TEST_REDIS_URL")
+    yield from [given] if given else _running(EmbeddedValkey(tmp_path_factory.mktemp("valkey"), free_port()))
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Postgres for all tests; a test that may not see what others left takes `database_url`."""
+    given = os.environ.get("PROSA_TEST_DATABASE_URL")
+    yield from [given] if given else _running(EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), free_port()))
+
+
+@pytest.fixture
+def redis_url(valkey_url: str) -> str:
+    """An empty database; its neighbours take the next number, so that a straggler of one test does not disturb the next."""
+    url = _with_path(valkey_url, str(next(_redis_numbers)))
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+    return url
+
+
+@pytest.fixture
+async def database_url(postgres_url: str) -> AsyncIterator[str]:
+    """A new, empty database, dropped afterwards with whatever is still connected to it."""
+    name = f"test_{uuid4().hex}"
+    await _administer(postgres_url, f"CREATE DATABASE {name}")
+    yield _with_path(postgres_url, name)
+    await _administer(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _running(server: EmbeddedServer) -> Iterator[str]:
+    server.start()
+    try:
+        yield server.url
+    finally:
+        server.stop()
+
+
+def _with_path(url: str, path: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{path}"))
+
+
+async def _administer(url: str, command: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(command)
+    finally:
+        await connection.close()

@@ -1,0 +1,76 @@
+"""The log as the webhook needs it: every call ends within a limit, and a log that was down is opened by whoever comes next."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from time import perf_counter
+
+from streams.errors import LogUnavailable, TransientError
+from streams.events import Event
+from streams.log import Appended, EventLog
+from webhook.metrics import DoorMetrics
+
+
+class BoundedLog:
+    """
+    An event log with a deadline.
+
+    It raises what the log raises, and `LogUnavailable` past the deadline: then the event may or may not stand in the log. Nothing
+    is appended before `start` of the log has verified what it is.
+    """
+
+    def __init__(self, log: EventLog, seconds: float, metrics: DoorMetrics) -> None:
+        self._log = log
+        self._seconds = seconds
+        self._metrics = metrics
+        self._starting: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Verify the log, if nobody has yet; all who ask at once share one try, which goes on past their deadline."""
+        async with _within(self._seconds):
+            await self._start()
+
+    async def append(self, event: Event) -> Appended:
+        """Make the event durable."""
+        started = perf_counter()
+        async with _within(self._seconds):
+            await self._start()
+            appended = await self._log.append(event)
+        self._metrics.appended(perf_counter() - started)
+        return appended
+
+    async def is_reachable(self) -> bool:
+        """Whether the log is verified and answers now."""
+        with suppress(TransientError):
+            async with _within(self._seconds):
+                await self._start()
+                await self._log.time_ms()
+            return True
+        return False
+
+    async def close(self) -> None:
+        """Let go of the log."""
+        if self._starting is not None and not self._starting.done():
+            self._starting.cancel()
+        await self._log.close()
+
+    async def _start(self) -> None:
+        if self._starting is None or _has_failed(self._starting):
+            self._starting = asyncio.create_task(self._log.start())
+            self._starting.add_done_callback(_has_failed)
+        if not self._starting.done():
+            await asyncio.shield(self._starting)
+
+
+@asynccontextmanager
+async def _within(seconds: float) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise LogUnavailable("no answer in time") from None
+
+
+def _has_failed(start: asyncio.Task[None]) -> bool:
+    """Also the done callback: an error that nobody waits for any more has been seen."""
+    return start.done() and (start.cancelled() or start.exception() is not None)

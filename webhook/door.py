@@ -1,0 +1,130 @@
+"""The webhook put together: limits, then signature, then fields, then the log."""
+
+import logging
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from fastapi import FastAPI
+from prometheus_client import REGISTRY, CollectorRegistry
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from settings import Environment, Settings, StreamEngine, load_settings
+from streams.errors import ConfigurationError, FatalError, LogUnavailable
+from streams.events import MessageReceived, MessageStatusChanged
+from streams.log import EventLog
+from telemetry import configure_logging, log
+from webhook.bounded_log import BoundedLog
+from webhook.endpoints import HealthEndpoints, Reading, TwilioEndpoint
+from webhook.forms import Form, message_received, message_status_changed
+from webhook.limits import Limits, RequestLimits
+from webhook.metrics import DoorMetrics
+from webhook.signature import SignatureCheck
+
+MESSAGES_PATH = "/webhooks/twilio/messages"
+STATUS_PATH = "/webhooks/twilio/status"
+
+
+def door_from_environment() -> ASGIApp:
+    """The webhook as the environment configures it. Raises `ConfigurationError`."""
+    settings = load_settings()
+    configure_logging(settings, process="webhook")
+    _let_uvicorn_log_as_we_do()
+    return create_door(settings, _log_of(settings), REGISTRY)
+
+
+def create_door(settings: Settings, event_log: EventLog, registry: CollectorRegistry, limits: Limits | None = None) -> ASGIApp:
+    """
+    The webhook on any log, as an ASGI application.
+
+    It starts while the log is down, answers 503 until it is there, and opens and closes it. The metrics go into `registry`.
+    """
+    limits = limits or Limits()
+    metrics = DoorMetrics(registry)
+    events = BoundedLog(event_log, limits.append_seconds, metrics)
+    health = HealthEndpoints(events, metrics)
+    tokens = [token.get_secret_value() for token in settings.twilio_auth_token]
+
+    def endpoint(path: str, reading: Reading) -> Route:
+        check = SignatureCheck(settings.public_base_url, path, tokens)
+        return Route(path, TwilioEndpoint(path, reading, check, events, metrics), methods=["POST"])
+
+    api = FastAPI(
+        title="Prosa webhook",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,  # a redirect turns Twilio's POST into a GET
+        lifespan=partial(_lifespan, events),
+    )
+    api.router.routes += [
+        endpoint(MESSAGES_PATH, _message_reading(settings.twilio_account_sid)),
+        endpoint(STATUS_PATH, _status_reading(settings.twilio_account_sid, settings.secret_key.get_secret_value())),
+        Route("/health/live", health.live),
+        Route("/health/ready", health.ready),
+        Route("/metrics", health.metrics),
+    ]
+    return RequestLimits(RefusalInOneLine(api), limits, metrics)
+
+
+class RefusalInOneLine:
+    """ASGI middleware: a start that is refused on purpose is told in one line, without a traceback."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_told(message: Message) -> None:
+            refusal = sys.exc_info()[1]
+            if message["type"] == "lifespan.startup.failed" and isinstance(refusal, FatalError):
+                message = {**message, "message": f"{type(refusal).__name__}: {refusal}"}
+            await send(message)
+
+        await self._app(scope, receive, send_told if scope["type"] == "lifespan" else send)
+
+
+@asynccontextmanager
+async def _lifespan(events: BoundedLog, _: FastAPI) -> AsyncIterator[None]:
+    try:
+        await events.open()
+    except LogUnavailable as error:
+        log.warning("the log is not reachable yet; answering 503 until it is", reason=str(error))
+    yield
+    await events.close()
+
+
+def _message_reading(account: str) -> Reading:
+    def read_message(form: Form, _: bytes) -> tuple[str, MessageReceived]:
+        return message_received(form, account)
+
+    return read_message
+
+
+def _status_reading(account: str, secret: str) -> Reading:
+    def read_status(form: Form, query: bytes) -> tuple[str, MessageStatusChanged]:
+        return message_status_changed(form, query, account, secret)
+
+    return read_status
+
+
+def _log_of(settings: Settings) -> EventLog:
+    if settings.stream_engine is not StreamEngine.REDIS:
+        raise ConfigurationError(f"STREAM_ENGINE {settings.stream_engine} is not available")
+    from streams.engines.redis_log import RedisEventLog
+
+    return RedisEventLog(
+        settings.redis_url.get_secret_value(),
+        partitions=settings.stream_partitions,
+        production=settings.environment is Environment.PRODUCTION,
+        vouched=settings.redis_persistence_vouched,
+    )
+
+
+def _let_uvicorn_log_as_we_do() -> None:
+    """uvicorn gave its loggers handlers of their own before it imported us."""
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True

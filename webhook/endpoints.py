@@ -1,0 +1,140 @@
+"""Twilio's two webhooks as ASGI applications: signature, fields, append, and one constant answer for each outcome."""
+
+import signal
+from collections.abc import Callable
+from enum import Enum
+from time import perf_counter
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from streams.envelope import new_event
+from streams.errors import FatalError, ProsaError
+from streams.events import MessageReceived, MessageStatusChanged
+from telemetry import log, thread_hash
+from webhook.bounded_log import BoundedLog
+from webhook.forms import Form, MalformedForm, read_form, storable
+from webhook.metrics import DoorMetrics
+from webhook.signature import SignatureCheck, signature_headers
+
+SOURCE = "prosa/webhook"
+_FORM_TYPE = b"application/x-www-form-urlencoded"
+_RETRY = {"retry-after": "1"}
+
+Reading = Callable[[Form, bytes], tuple[str, MessageReceived | MessageStatusChanged]]
+"""From a form and the raw query to the thread and what happened; raises `MalformedForm`."""
+
+
+class Outcome(Enum):
+    """What became of a webhook, and the whole answer to it: nothing of the request is echoed."""
+
+    STORED = Response('<?xml version="1.0" encoding="UTF-8"?><Response/>', media_type="text/xml")
+    FORBIDDEN = PlainTextResponse("Forbidden\n", 403)
+    MALFORMED = PlainTextResponse("Malformed\n", 400)
+    UNAVAILABLE = PlainTextResponse("Try again\n", 503, _RETRY)
+
+
+class TwilioEndpoint:
+    """
+    One webhook. It answers 200 only for what is durable, and never 429, which Twilio takes for a failure.
+
+    Whatever the log cannot store now is answered with 503; what the log can never store stops the process too, since it serves
+    nobody. The body comes in one piece: `RequestLimits` has read it.
+    """
+
+    def __init__(self, path: str, reading: Reading, check: SignatureCheck, events: BoundedLog, metrics: DoorMetrics) -> None:
+        self._path = path
+        self._reading = reading
+        self._check = check
+        self._events = events
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = perf_counter()
+        message = await receive()
+        outcome = await self._outcome_of(scope, message.get("body", b""))
+        await outcome.value(scope, receive, send)
+        self._metrics.answered(self._path, outcome.name.lower(), perf_counter() - started)
+
+    async def _outcome_of(self, scope: Scope, body: bytes) -> Outcome:
+        try:
+            form = self._signed_form(scope, body)
+            if form is None:
+                return Outcome.FORBIDDEN
+            thread, data = self._reading(storable(form), scope["query_string"])
+        except MalformedForm as error:
+            log.warning("webhook malformed", path=self._path, reason=error.reason, fields=error.fields)
+            return Outcome.MALFORMED
+        return await self._append(thread, data)
+
+    def _signed_form(self, scope: Scope, body: bytes) -> Form | None:
+        """The form, or None where the signature is wrong. Raises `MalformedForm` for what is signed but no form, or cannot be signed."""
+        headers, query = signature_headers(scope["headers"]), scope["query_string"]
+        if _is_form(scope):
+            form = read_form(body)
+            if self._check.accepts_form(query, form, headers):
+                return form
+        elif self._check.accepts_body(query, body, headers):
+            raise MalformedForm("not a form")
+        log.warning(
+            "webhook signature wrong",
+            path=self._path,
+            signed_for=self._check.address,
+            has_signature=headers.signature is not None,
+            is_form=_is_form(scope),
+            body_bytes=len(body),
+        )
+        return None
+
+    async def _append(self, thread: str, data: MessageReceived | MessageStatusChanged) -> Outcome:
+        event = new_event(data, subject=thread, source=SOURCE)
+        told = log.bind(event=event.id, correlation=event.correlation_id, thread=thread_hash(thread), owner=event.owner)
+        try:
+            appended = await self._events.append(event)
+        except FatalError as error:
+            _stop(error)
+            return Outcome.UNAVAILABLE
+        except ProsaError as error:
+            told.warning("webhook not stored", path=self._path, error=type(error).__name__, reason=str(error))
+            return Outcome.UNAVAILABLE
+        told.info(data.name, sid=data.sid, partition=appended.partition, position=appended.position)
+        return Outcome.STORED
+
+
+class HealthEndpoints:
+    """Whether the process lives, whether it can serve, and its metrics."""
+
+    def __init__(self, events: BoundedLog, metrics: DoorMetrics) -> None:
+        self._events = events
+        self._metrics = metrics
+
+    async def live(self, _: Request) -> Response:
+        """200 as long as requests are answered at all."""
+        return PlainTextResponse("live\n")
+
+    async def ready(self, _: Request) -> Response:
+        """200 while the log answers, else 503."""
+        try:
+            if await self._events.is_reachable():
+                return PlainTextResponse("ready\n")
+        except FatalError as error:
+            _stop(error)
+        return PlainTextResponse("log unreachable\n", 503, _RETRY)
+
+    async def metrics(self, _: Request) -> Response:
+        """Prometheus's text format."""
+        from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+        return Response(generate_latest(self._metrics.registry), headers={"content-type": CONTENT_TYPE_LATEST})
+
+
+def _stop(error: FatalError) -> None:
+    """The log that came up is the wrong one, or unsafe: end the process, gracefully, by the signal that the server handles."""
+    log.critical("the log must not be used; stopping", error=type(error).__name__, reason=str(error))
+    signal.raise_signal(signal.SIGTERM)
+
+
+def _is_form(scope: Scope) -> bool:
+    types = [value for name, value in scope["headers"] if name == b"content-type"]
+    return len(types) == 1 and types[0].partition(b";")[0].strip().lower() == _FORM_TYPE

@@ -1,0 +1,105 @@
+"""
+What a request may cost before anything looks at it: bytes and time.
+
+A body is read whole, up to a limit and a deadline, and handed on in one piece. The deadlines add up to less than the 15 s after
+which Twilio hangs up: headers and body together arrive within milliseconds from Twilio, so these only ever hit slow clients.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from webhook.header_deadline import bound_headers
+from webhook.metrics import DoorMetrics
+
+_CLOSE = {"connection": "close"}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one request. A message of 4,096 emoji, percent-encoded, takes 48 KiB."""
+
+    body_bytes: int = 64 * 1024
+    header_bytes: int = 32 * 1024
+    receive_seconds: float = 8.0
+    """For the headers, and again for the body."""
+    append_seconds: float = 4.0
+    """For the log to make an event durable."""
+
+
+class BodyTooLarge(Exception):
+    """The body is, or says it is, over the limit."""
+
+
+class ClientGone(Exception):
+    """Nobody waits for the answer any more."""
+
+
+class RequestLimits:
+    """
+    ASGI middleware, outermost: 413 over the byte limit, 408 over the time limit.
+
+    After a 413 the connection stays open, so that a client which still writes gets to read the answer; the server discards what
+    comes, within the deadline for headers.
+    """
+
+    def __init__(self, app: ASGIApp, limits: Limits, metrics: DoorMetrics) -> None:
+        self._app = app
+        self._limits = limits
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            bound_headers(receive, self._limits.receive_seconds, self._limits.header_bytes)
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        try:
+            async with asyncio.timeout(self._limits.receive_seconds):
+                body = await _read_body(scope, receive, self._limits.body_bytes)
+        except BodyTooLarge:
+            return await self._refuse("too_large", PlainTextResponse("Body too large\n", 413), scope, receive, send)
+        except TimeoutError:
+            return await self._refuse("too_slow", PlainTextResponse("Too slow\n", 408, _CLOSE), scope, receive, send)
+        except ClientGone:
+            return None
+        await self._app(scope, _in_one_piece(body, receive), send)
+
+    async def _refuse(self, result: str, answer: PlainTextResponse, scope: Scope, receive: Receive, send: Send) -> None:
+        self._metrics.refused(result)
+        await answer(scope, receive, send)
+
+
+async def _read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    if _declared_length(scope) > limit:
+        raise BodyTooLarge
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        body += message.get("body", b"")
+        if len(body) > limit:
+            raise BodyTooLarge
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+def _declared_length(scope: Scope) -> int:
+    """What Content-Length says, which may be a lie; 0 where it says nothing."""
+    declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+    return int(declared) if declared.isdigit() else 0
+
+
+def _in_one_piece(body: bytes, receive: Receive) -> Receive:
+    is_read = False
+
+    async def receive_whole() -> Message:
+        nonlocal is_read
+        if is_read:
+            return await receive()
+        is_read = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive_whole

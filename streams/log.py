@@ -33,10 +33,15 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """A group's low-water mark in one partition, and how many entries lie behind it (None where the engine cannot tell)."""
+    """
+    A group's low-water mark in one partition.
+
+    `lag` is how many entries are not finished yet, `entries` how many lie up to the mark; None where the engine cannot tell.
+    """
 
     position: int
     lag: int | None
+    entries: int | None = None
 
 
 class EventLog(Protocol):
@@ -57,8 +62,8 @@ class EventLog(Protocol):
         """
         Connect, and record or verify the number of partitions.
 
-        Raises `LogMismatch` where the log has another number of partitions, `UnsafeLog` where the server may lose entries, and
-        `LogUnavailable` where nothing answers; it may be called again.
+        Raises `LogMismatch` where the log has another number of partitions, `UnsafeLog` where the server may lose entries,
+        `ConfigurationError` where it is too old, and `LogUnavailable` where nothing answers; it may be called again.
         """
 
     async def close(self) -> None:
@@ -69,14 +74,14 @@ class EventLog(Protocol):
         Add an event to the partition of its subject; it is durable when this returns.
 
         It is never retried here: after `LogUnavailable` the event may or may not stand in the log, and appending the same event
-        again is harmless by the rules of the fold.
+        again is harmless by the rules of the fold. After `PositionOverflow` it does not.
         """
 
     async def read(self, after: Mapping[int, int], *, limit: int, wait_seconds: float = 0.0) -> Sequence[Record]:
         """
         The entries after the given positions: per partition at most `limit`, in order.
 
-        Waits up to `wait_seconds` when there is none, and returns at the first that arrives.
+        Waits up to `wait_seconds` when there is none, and returns at the first that arrives. It may be cancelled at any time.
         """
 
     async def heads(self) -> Mapping[int, int]:
@@ -88,8 +93,13 @@ class EventLog(Protocol):
     async def committed(self, group: str) -> Mapping[int, Committed]:
         """The group's mark in every partition. A group that does not exist is created, at the first entry."""
 
-    async def commit(self, group: str, positions: Mapping[int, int]) -> None:
-        """Set the group's marks. The caller owns these partitions."""
+    async def commit(self, group: str, positions: Mapping[int, int], entries: Mapping[int, int] | None = None) -> None:
+        """
+        Set the group's marks. The caller owns these partitions.
+
+        `entries` tells how many entries lie up to a mark, where the caller has counted on from `Committed.entries`: an engine
+        whose server cannot count for itself needs it to show the lag.
+        """
 
 
 class Ownership(Protocol):

@@ -1,0 +1,91 @@
+"""The log in memory, for pure tests: the same contract, with a clock that the test holds."""
+
+import asyncio
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+
+from streams.envelope import encode
+from streams.errors import PositionOverflow
+from streams.events import Event
+from streams.log import Appended, Committed, Record
+from streams.partitions import SEQUENCE_BITS, SEQUENCE_LIMIT, START, milliseconds_of_position, partition_of_subject
+
+
+class MemoryEventLog:
+    """Positions are made as on Redis, from `clock` (milliseconds since 1970). Nothing survives the object."""
+
+    def __init__(self, partitions: int, clock: Callable[[], int]) -> None:
+        self._records: tuple[list[Record], ...] = tuple([] for _ in range(partitions))
+        self._marks: dict[str, dict[int, int]] = {}
+        self._clock = clock
+        self._arrived = asyncio.Event()
+
+    @property
+    def partitions(self) -> int:
+        return len(self._records)
+
+    @property
+    def epoch(self) -> int:
+        return 1
+
+    async def start(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+    async def append(self, event: Event) -> Appended:
+        return self.append_bytes(partition_of_subject(event.subject, self.partitions), encode(event))
+
+    def append_bytes(self, partition: int, value: bytes) -> Appended:
+        """Add what may be no event at all."""
+        position = self._next_position(partition)
+        record = Record(self.epoch, partition, position, milliseconds_of_position(position), value)
+        self._records[partition].append(record)
+        self._arrived.set()
+        return Appended(partition, position)
+
+    async def read(self, after: Mapping[int, int], *, limit: int, wait_seconds: float = 0.0) -> Sequence[Record]:
+        await asyncio.sleep(0)
+        try:
+            async with asyncio.timeout(wait_seconds):
+                while not (found := self._after(after, limit)):
+                    self._arrived.clear()
+                    await self._arrived.wait()
+        except TimeoutError:
+            return []
+        return found
+
+    async def heads(self) -> Mapping[int, int]:
+        return {n: records[-1].position if records else START for n, records in enumerate(self._records)}
+
+    async def time_ms(self) -> int:
+        return self._clock()
+
+    async def committed(self, group: str) -> Mapping[int, Committed]:
+        marks = self._marks.setdefault(group, {})
+        return {partition: self._committed(partition, marks.get(partition, START)) for partition in range(self.partitions)}
+
+    async def commit(self, group: str, positions: Mapping[int, int], entries: object = None) -> None:  # noqa: ARG002 - it counts
+        self._marks.setdefault(group, {}).update(positions)
+
+    def _committed(self, partition: int, mark: int) -> Committed:
+        passed = self._count(partition, mark)
+        return Committed(mark, len(self._records[partition]) - passed, passed)
+
+    def _after(self, after: Mapping[int, int], limit: int) -> list[Record]:
+        starts = {partition: self._count(partition, position) for partition, position in after.items()}
+        return [record for partition, start in starts.items() for record in self._records[partition][start : start + limit]]
+
+    def _count(self, partition: int, position: int) -> int:
+        return bisect_right(self._records[partition], position, key=lambda record: record.position)
+
+    def _next_position(self, partition: int) -> int:
+        now = self._clock() << SEQUENCE_BITS
+        records = self._records[partition]
+        if not records or records[-1].position < now:
+            return max(now, START + 1)
+        following = records[-1].position + 1
+        if following % SEQUENCE_LIMIT == 0:
+            raise PositionOverflow(f"partition {partition}")
+        return following

@@ -1,0 +1,55 @@
+"""How we talk to Redis: bounded in time, nothing repeated behind our back, and every failure as one of our errors."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+
+from streams.errors import LogUnavailable
+
+Client: TypeAlias = Any
+"""A `redis.asyncio.Redis`; its own annotations mix in those of the synchronous client, and `execute_command` has none."""
+
+
+def connect(url: str, *, connections: int, timeout_seconds: float) -> Client:
+    """
+    A client that connects at its first command, and never repeats one.
+
+    redis-py would retry three times, which could append an event twice and triple every limit in time.
+    """
+    pool: BlockingConnectionPool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=connections,
+        timeout=timeout_seconds,
+        socket_timeout=timeout_seconds,
+        socket_connect_timeout=timeout_seconds,
+        socket_keepalive=True,
+        retry=Retry(NoBackoff(), 0),
+        protocol=2,
+    )
+    return Redis.from_pool(pool)
+
+
+@contextmanager
+def unavailable_on_failure() -> Iterator[None]:
+    """Turn what the client raises into `LogUnavailable`; its message is a code, for the driver's own may hold an address."""
+    try:
+        yield
+    except (RedisError, OSError, TimeoutError) as error:
+        raise LogUnavailable(code_of(error)) from error
+
+
+def code_of(error: BaseException) -> str:
+    """What went wrong in one word: the server's error code, else the name of the exception."""
+    code: Any = getattr(error, "status_code", None)
+    if code and code != "ERR":
+        return str(code)
+    first = str(error).partition(" ")[0]
+    if isinstance(error, RedisError) and first.isupper() and first.isalpha() and len(first) > 2:
+        return first
+    return "no connection" if isinstance(error, RedisConnectionError | ConnectionError) else type(error).__name__

@@ -1,0 +1,170 @@
+"""
+Our few calls to Twilio, each made once.
+
+Twilio's own asynchronous client ignores its timeout and posts again after a 5xx, which sends a message twice; so these calls are
+made here. Nothing is retried, no redirect is followed, and each call has one deadline for all of it. Every call opens its own
+connection: on a kept one, a reset that comes because the server closed it meanwhile looks like one that comes after the server
+took the message, and each of these would have to be settled. On a fresh one, what fails before it stands was never sent.
+
+    TwilioUnavailable (TransientError)   no complete answer, or not now
+    TwilioRefused (PermanentError)       Twilio refused the request
+    TwilioDenied (FatalError)            Twilio refused the credentials
+
+Errors carry statuses and codes, never bodies or addresses.
+"""
+
+import asyncio
+from types import SimpleNamespace, TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import aiohttp
+from yarl import URL
+
+from handlers.twilio_answers import (
+    Call,
+    ListedMessage,
+    SendResult,
+    TwilioRefused,
+    TwilioUnavailable,
+    listed,
+    messages_of,
+    read_result,
+    send_result,
+)
+from telemetry import log
+
+TWILIO_API_URL = "https://api.twilio.com"
+TWILIO_MESSAGING_URL = "https://messaging.twilio.com"
+
+LARGEST_ANSWER_BYTES = 8 * 1024 * 1024
+PAGE_SIZE = 200
+MOST_PAGES = 100
+
+
+class TwilioClient:
+    """One account at Twilio, or at a stand-in. Use it within one event loop, and close it."""
+
+    def __init__(self, *, account_sid: str, auth_token: str, api_url: str = TWILIO_API_URL, timeout_seconds: float = 5.0) -> None:
+        self._api_url = api_url.rstrip("/")
+        self._messaging_url = TWILIO_MESSAGING_URL if self._api_url == TWILIO_API_URL else self._api_url
+        self._messages_url = f"{self._api_url}/2010-04-01/Accounts/{account_sid}/Messages"
+        self._authorization = aiohttp.encode_basic_auth(account_sid, auth_token)
+        self._timeout_seconds = timeout_seconds
+        self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def timeout_seconds(self) -> float:
+        """After this a call has ended, one way or another."""
+        return self._timeout_seconds
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Let go of the connections; a later call opens new ones."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def create_message(self, *, to: str, from_: str, body: str, status_callback: str) -> SendResult:
+        """Ask Twilio once to send a message. Never raises for what the network or Twilio does."""
+        form = {"To": to, "From": from_, "Body": body, "StatusCallback": status_callback}
+        return send_result(await self._call("POST", f"{self._messages_url}.json", form=form))
+
+    async def list_messages(self, *, to: str, from_: str | None = None, since_ms: int) -> tuple[ListedMessage, ...]:
+        """
+        Every message to this address that Twilio made at or after `since_ms`, the newest first.
+
+        The list is whole: a page that is missing or garbled raises `TwilioUnavailable`. It is not asked for by date, since Twilio
+        filters by the date of sending, which a queued message does not have yet; paging ends at the first page that is
+        wholly older.
+        """
+        since_ms = since_ms // 1000 * 1000
+        query = {"To": to, "PageSize": str(PAGE_SIZE)} | ({"From": from_} if from_ else {})
+        url = str(URL(f"{self._messages_url}.json").with_query(query))
+        found: dict[str, ListedMessage] = {}
+        for _ in range(MOST_PAGES):
+            page = await self._page(url)
+            messages = messages_of(page)
+            recent = [message for message in messages if message.created_at_ms >= since_ms]
+            # pages shift when a message arrives meanwhile, so that one may be listed twice
+            found |= {message.sid: message for message in recent}
+            following = page.get("next_page_uri")
+            if not following or (messages and not recent):
+                return tuple(found.values())
+            if not isinstance(following, str) or not following.startswith("/"):
+                raise TwilioUnavailable("list: the next page is not a path")
+            url = self._api_url + following
+        raise TwilioUnavailable(f"list: more than {MOST_PAGES} pages")
+
+    async def fetch_message(self, sid: str) -> ListedMessage | None:
+        """The message of this sid as it stands now, or None where Twilio knows none."""
+        message = read_result(await self._call("GET", f"{self._messages_url}/{quote(sid, safe='')}.json"))
+        return None if message is None else listed(message)
+
+    async def show_typing(self, message_sid: str) -> None:
+        """Show typing dots below the contact's message, which also marks it as read. A failure is only logged."""
+        form = {"channel": "whatsapp", "messageId": message_sid}
+        call = await self._call("POST", f"{self._messaging_url}/v2/Indicators/Typing.json", form=form)
+        if call.status is None or call.status >= 300:
+            log.info("typing indicator failed", status=call.status, code=call.code, error=call.error)
+
+    async def _page(self, url: str) -> dict[str, Any]:
+        page = read_result(await self._call("GET", url))
+        if page is None:
+            raise TwilioRefused("list: status 404")
+        return page
+
+    async def _call(self, method: str, url: str, *, form: dict[str, str] | None = None) -> Call:
+        call = Call()
+        session = self._opened()
+        try:
+            async with (
+                asyncio.timeout(self._timeout_seconds),
+                session.request(
+                    method, URL(url, encoded=True), data=form, allow_redirects=False, trace_request_ctx=call
+                ) as response,
+            ):
+                call.status, call.retry_after = response.status, response.headers.get("Retry-After")
+                call.body = await _bounded(response.content)
+        except TimeoutError:
+            call.error = "timeout"
+        except (aiohttp.ClientError, OSError) as error:
+            call.error = type(error).__name__
+        return call
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            trace = aiohttp.TraceConfig()
+            trace.on_connection_create_end.append(_note_connected)
+            trace.on_connection_reuseconn.append(_note_connected)
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(force_close=True, limit=0),
+                headers={"Authorization": self._authorization, "Accept": "application/json", "Accept-Encoding": "identity"},
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(total=None),
+                trust_env=False,
+                trace_configs=[trace],
+            )
+        return self._session
+
+
+async def _note_connected(
+    _: aiohttp.ClientSession,
+    context: SimpleNamespace,
+    __: aiohttp.TraceConnectionCreateEndParams | aiohttp.TraceConnectionReuseconnParams,
+) -> None:
+    context.trace_request_ctx.is_connected = True
+
+
+async def _bounded(content: aiohttp.StreamReader) -> bytes:
+    body = bytearray()
+    async for chunk in content.iter_any():
+        body += chunk
+        if len(body) > LARGEST_ANSWER_BYTES:
+            raise aiohttp.ClientPayloadError("too large")
+    return bytes(body)

@@ -1,0 +1,56 @@
+"""pydantic-ai's errors as the port's: a code each, since their own messages carry what the server answered. Pure."""
+
+from pydantic_ai.exceptions import (
+    AgentRunError,
+    ContentFilterError,
+    ModelAPIError,
+    ModelAuthenticationError,
+    ModelConnectionError,
+    ModelHTTPError,
+    ModelQuotaExceededError,
+    ModelRequestRejectedError,
+    ModelRequestTimeout,
+    ModelTimeoutError,
+    OutputTokenLimitExceeded,
+    UnexpectedModelBehavior,
+    UsageLimitExceeded,
+)
+
+from handlers.model import ModelFailed, ModelRefused
+
+
+def failure_of(error: AgentRunError, model: str) -> ModelFailed | ModelRefused:
+    """What this error means for the model: refused where waiting does not help."""
+    match error:
+        case ModelQuotaExceededError():
+            return ModelRefused(model, "quota")
+        case ModelRequestRejectedError():
+            return ModelRefused(model, _http_code(error))
+        case ContentFilterError():
+            return ModelRefused(model, "content_filter")
+        case ModelRequestTimeout() | ModelTimeoutError():
+            return ModelFailed(model, "timeout")
+        case ModelConnectionError():
+            return ModelFailed(model, "connection")
+        case ModelAPIError():
+            return ModelFailed(model, _http_code(error), retry_after_seconds=error.retry_after)
+        case OutputTokenLimitExceeded():
+            return ModelFailed(model, "token_limit")
+        case UnexpectedModelBehavior() | UsageLimitExceeded():
+            return ModelFailed(model, "invalid_answer")
+        case _:
+            return ModelFailed(model, type(error).__name__)
+
+
+def is_about_the_request(error: AgentRunError) -> bool:
+    """Whether the server refused the request for what it carries, such as tools that it does not know."""
+    return isinstance(error, ModelRequestRejectedError) and not isinstance(error, ModelAuthenticationError)
+
+
+def is_perhaps_about_the_request(error: AgentRunError) -> bool:
+    """The same, or a server error with which some servers answer to tools: llama.cpp without templates says 500."""
+    return is_about_the_request(error) or (isinstance(error, ModelHTTPError) and error.status_code in (500, 501))
+
+
+def _http_code(error: ModelAPIError) -> str:
+    return f"http_{error.status_code}" if isinstance(error, ModelHTTPError) else type(error).__name__

@@ -1,0 +1,104 @@
+"""One whole answer: every model in order, again and again with growing pauses, within one deadline."""
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+from handlers.model import Answer, ModelFailed, ModelRefused, Question, ReplyGenerator, TurnFailed
+from streams.retry import RetryPolicy
+
+TIMER_SLACK_SECONDS = 0.001
+"""The event loop may wake a sleeper this much too early."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnLimits:
+    """How long and how often models are tried. An attempt of the policy is a round, in which every model is tried once."""
+
+    policy: RetryPolicy
+    request_timeout_seconds: float
+    turn_timeout_seconds: float
+
+
+async def answer_with_retries(
+    generators: Sequence[ReplyGenerator],
+    question: Question,
+    *,
+    limits: TurnLimits,
+    chance: Callable[[], float] = random.random,
+) -> Answer:
+    """
+    The first answer that any model gives; the fallbacks follow the first model at once, and only then is there a pause.
+
+    A model that refused is not asked again in this turn, and one that told when to come back is left alone until then.
+    Raises `TurnFailed` when all is used up, or as soon as the next try could not begin before the turn's deadline.
+    """
+    turn = _Turn(generators, limits)
+    try:
+        async with asyncio.timeout_at(turn.deadline):
+            for attempt in range(1, limits.policy.max_attempts + 1):
+                if answer := await turn.ask_each(question):
+                    return answer
+                if attempt < limits.policy.max_attempts:
+                    await turn.wait(limits.policy.pause_seconds(attempt, chance()))
+    except TimeoutError:
+        turn.error = "turn timed out" if turn.error is None else f"turn timed out; {turn.error}"
+    raise turn.failure()
+
+
+@dataclass(slots=True)
+class _Turn:
+    generators: Sequence[ReplyGenerator]
+    limits: TurnLimits
+    attempts: int = 0
+    error: str | None = None
+    deadline: float = field(init=False)
+    free_at: dict[int, float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        now = asyncio.get_running_loop().time()
+        self.deadline = now + self.limits.turn_timeout_seconds
+        self.free_at = dict.fromkeys(range(len(self.generators)), now)
+
+    async def ask_each(self, question: Question) -> Answer | None:
+        for number in list(self.free_at):
+            if self.free_at[number] <= _now() + TIMER_SLACK_SECONDS and (answer := await self._ask(number, question)):
+                return answer
+        return None
+
+    async def _ask(self, number: int, question: Question) -> Answer | None:
+        self.attempts += 1
+        try:
+            async with asyncio.timeout(self.limits.request_timeout_seconds):
+                answer = await self.generators[number].generate(question)
+        except ModelFailed as failed:
+            self.error = str(failed)
+            self.free_at[number] = _now() + max(0.0, failed.retry_after_seconds or 0.0)
+        except ModelRefused as refused:
+            self.error = str(refused)
+            del self.free_at[number]
+        except TimeoutError:
+            self.error = f"model {number + 1} of {len(self.generators)}: timeout"
+        else:
+            if answer.text.strip():
+                return answer
+            self.error = f"{answer.model}: empty"
+        return None
+
+    async def wait(self, pause: float) -> None:
+        if not self.free_at:
+            raise self.failure()
+        until = max(_now() + pause, min(self.free_at.values()))
+        if until >= self.deadline:
+            raise self.failure()
+        await asyncio.sleep(until - _now())
+
+    def failure(self) -> TurnFailed:
+        error = self.error or "no model"
+        return TurnFailed(self.attempts, error, blake2b(error.encode(), digest_size=8).hexdigest())
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

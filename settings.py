@@ -99,6 +99,8 @@ class Settings(BaseSettings):
     )
     openai_base_url: str | None = Field(None, description="Any server that speaks OpenAI's Chat Completions.")
     openai_api_key: SecretStr | None = Field(None, description="The key for it.")
+    anthropic_api_key: SecretStr | None = Field(None, description="The key for `anthropic:NAME`.")
+    ollama_base_url: str = Field("http://127.0.0.1:11434/v1", description="The Ollama server of `ollama:NAME`.")
     reply_quiet_seconds: float = Field(1.0, ge=0, description="How long a contact must be silent before the AI answers.")
 
     conversation_idle_timeout_minutes: float = Field(15, gt=0, description="Silence until a conversation is idle.")

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -48,13 +49,14 @@ def rewrite(text: str) -> tuple[str, str]:
 
 
 def settings_of(arguments: argparse.Namespace, environment: Mapping[str, str]) -> SimulatorSettings:
-    """Raise KeyError with the name of a variable that is missing. Of several tokens the first one signs."""
+    """Raise KeyError with the name of a variable that is missing or empty. Of several tokens the first one signs."""
+    given = {name: value for name, value in environment.items() if value}
     api_key = None
-    if "TWILIO_API_KEY_SID" in environment:
-        api_key = ApiKey(environment["TWILIO_API_KEY_SID"], environment["TWILIO_API_KEY_SECRET"])
+    if "TWILIO_API_KEY_SID" in given:
+        api_key = ApiKey(given["TWILIO_API_KEY_SID"], given["TWILIO_API_KEY_SECRET"])
     return SimulatorSettings(
-        account_sid=environment["TWILIO_ACCOUNT_SID"],
-        auth_token=environment["TWILIO_AUTH_TOKEN"].split(",")[0].strip(),
+        account_sid=given["TWILIO_ACCOUNT_SID"],
+        auth_token=given["TWILIO_AUTH_TOKEN"].split(",")[0].strip(),
         api_key=api_key,
         sender=arguments.sender,
         messaging_service_sid=arguments.messaging_service_sid,
@@ -79,6 +81,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyError as missing:
         sys.stderr.write(f"{missing.args[0]} is not set\n")
         return 2
+    # uvicorn drains, and then raises the signal again for us: a stop that was asked for is no failure.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
     # No access log: its paths carry phone numbers.
     uvicorn.run(
         create_app(settings),

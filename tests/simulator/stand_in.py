@@ -5,7 +5,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 from urllib.parse import parse_qsl
 
 import aiohttp
@@ -33,12 +33,17 @@ def settings(**changes: Any) -> SimulatorSettings:
     return SimulatorSettings(**{"account_sid": ACCOUNT_SID, "auth_token": AUTH_TOKEN, "delays": NO_DELAYS, **changes})
 
 
-async def eventually(look: Callable[[], T | Awaitable[T]]) -> T:
+@overload
+async def eventually(look: Callable[[], Awaitable[T]]) -> T: ...
+@overload
+async def eventually(look: Callable[[], T]) -> T: ...
+async def eventually(look: Callable[[], Any]) -> Any:
     """Look until something is found."""
     async with asyncio.timeout(DEADLINE_SECONDS):
         while True:
             found = look()
-            found = await found if isinstance(found, Awaitable) else found
+            if isinstance(found, Awaitable):
+                found = await found
             if found:
                 return found
             await asyncio.sleep(0.01)

@@ -35,7 +35,10 @@ async def test_a_message_on_its_way_can_be_neither_redacted_nor_deleted() -> Non
     async with running(settings(delays=StageDelays(sent_seconds=60))) as stand_in:
         await stand_in.write()
         sent = await stand_in.send()
-        for change in (stand_in.twilio.messages(sent.sid).delete_async(), stand_in.twilio.messages(sent.sid).update_async(body="")):
+        for change in (
+            stand_in.twilio.messages(sent.sid).delete_async(),
+            stand_in.twilio.messages(sent.sid).update_async(body=""),
+        ):
             with pytest.raises(TwilioRestException) as refusal:
                 await change
             assert (refusal.value.status, refusal.value.code) == (409, 20009)

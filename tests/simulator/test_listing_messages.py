@@ -38,7 +38,9 @@ async def test_the_client_walks_all_pages(stand_in: StandIn) -> None:
 async def test_what_arrives_meanwhile_shifts_no_page(stand_in: StandIn) -> None:
     for number in range(4):
         await stand_in.write(body=str(number))
-    first, following = await page(stand_in, f"/2010-04-01/Accounts/{ACCOUNT_SID}/Messages.json?PageSize=2&From={ANA.replace('+', '%2B')}")
+    first, following = await page(
+        stand_in, f"/2010-04-01/Accounts/{ACCOUNT_SID}/Messages.json?PageSize=2&From={ANA.replace('+', '%2B')}"
+    )
     assert (first, following is not None) == (["3", "2"], True)
     await stand_in.write(body="4")
     await stand_in.write(BIA, body="5")

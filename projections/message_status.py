@@ -38,3 +38,12 @@ def merge_status(message: Message, status: str, error_code: int | None) -> Messa
         status=status if further else message.status,
         error_code=message.error_code if error_code is None else error_code,
     )
+
+
+UNTOLD_CODE = 0
+"""Stands for a failure whose callback named no code."""
+
+
+def normalised_code(code: int) -> int | None:
+    """A failure's code, or None where none was told."""
+    return None if code == UNTOLD_CODE else code

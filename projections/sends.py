@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from projections.changes import SENDER, give_up, with_dead_letter, with_message, with_reply
-from projections.message_status import FAILURES, merge_status
+from projections.message_status import FAILURES, UNTOLD_CODE, merge_status
 from projections.policy import Policy
 from projections.replies import cancel_open_parts, close, settled, take_back, take_effect, touch
 from projections.state import (
@@ -176,7 +176,7 @@ def _note_proof(attempt: Attempt, data: MessageStatusChanged, message: Message) 
     return replace(
         attempt,
         proof_sid=attempt.proof_sid or data.sid,
-        failed_code=(data.error_code or 0) if has_failed and attempt.failed_code is None else attempt.failed_code,
+        failed_code=(data.error_code or UNTOLD_CODE) if has_failed and attempt.failed_code is None else attempt.failed_code,
     )
 
 

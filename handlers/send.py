@@ -1,0 +1,135 @@
+"""
+The sender: accepted replies become WhatsApp messages, each part once and in order.
+
+Before each call an attempt is written to the log and granted by the fold; a call whose outcome is unknown is settled before any
+other. What remains, and no code can close: a worker that is paused exactly between its last look at its lease and the
+socket, for longer than the lease and the settling time of its successor.
+"""
+
+import asyncio
+import random
+from typing import assert_never
+
+from ulid import ULID
+
+from handlers.breaker import Breaker
+from handlers.call_twilio import CallTwilio
+from handlers.decide import ConfirmSend, JudgeFailure, RefuseClosedWindow, SettleSend, StartSend, next_send
+from handlers.error_table import Outcome, classify_callback
+from handlers.journal import Journal
+from handlers.serial import Serial
+from handlers.settle import Settler
+from projections.changes import SENDER
+from projections.message_status import FAILURES
+from projections.reader import View
+from streams.consumer import Delivery
+from streams.events import (
+    ClockTicked,
+    Event,
+    MessageSent,
+    MessageStatusChanged,
+    PersonReplied,
+    RedriveRequested,
+    Rejection,
+    ReplyFailed,
+    ReplyGenerated,
+    SendDisproved,
+    SendRejected,
+    SendStarted,
+)
+from streams.retry import RetryPolicy
+
+SENDER_EVENTS = frozenset(
+    data.name
+    for data in (
+        ReplyGenerated,
+        ReplyFailed,
+        PersonReplied,
+        RedriveRequested,
+        SendDisproved,
+        MessageStatusChanged,
+        ClockTicked,
+    )
+)
+"""What can make a part due. Everything else is passed over."""
+
+WINDOW_CLOSED_CODE = 63016
+OVERLOOKED_AFTER_MS = 60_000
+"""A reply that has waited this long is looked for at every tick."""
+OVERLOOKED_AT_ONCE = 100
+
+
+class Sender:
+    """Does what `next_send` says for a thread, until it says nothing."""
+
+    def __init__(self, journal: Journal, call: CallTwilio, settler: Settler, breaker: Breaker, retry: RetryPolicy) -> None:
+        self._journal = journal
+        self._call = call
+        self._settler = settler
+        self._breaker = breaker
+        self._retry = retry
+        self._serial = Serial()
+
+    async def send(self, delivery: Delivery) -> None:
+        """Handle one event of the sender's group."""
+        event = delivery.event
+        match event.data:
+            case ClockTicked():
+                await self._send_overlooked(delivery)
+            case MessageStatusChanged(status=status) if status not in FAILURES:
+                return
+            case RedriveRequested(group=group) if group != SENDER:
+                return
+            case _:
+                await self._work_on(event.subject, event, delivery.caught_up_to)
+
+    async def _send_overlooked(self, delivery: Delivery) -> None:
+        """What a crash at the wrong moment or a person's decision left without an event of its own."""
+        partition = delivery.record.partition
+        view = await self._journal.look(delivery.event.subject, delivery.caught_up_to)
+        before = view.log_time_ms - OVERLOOKED_AFTER_MS
+        threads = await self._journal.awaiting_send(partition, before, limit=OVERLOOKED_AT_ONCE)
+        idle = self._serial.not_in_work(threads)
+        await asyncio.gather(*(self._work_on(thread, delivery.event, delivery.caught_up_to) for thread in idle))
+
+    async def _work_on(self, thread: str, cause: Event, at_least: int) -> None:
+        async with self._serial.alone(thread):
+            view = await self._journal.look(thread, at_least)
+            while step := next_send(view.state, view.log_time_ms):
+                match step:
+                    case StartSend():
+                        view = await self._start(thread, cause, step)
+                    case SettleSend():
+                        view = await self._settler.settle(thread, cause, step)
+                    case ConfirmSend(reply, part, attempt, sid):
+                        sent = MessageSent(reply=reply.id, part=part, attempt=attempt.id, sid=sid)
+                        view = await self._journal.record(sent, cause=cause, thread=thread)
+                    case JudgeFailure():
+                        view = await self._judge(thread, cause, step)
+                    case RefuseClosedWindow(reply, part):
+                        refused = SendRejected(reply=reply.id, part=part, code=WINDOW_CLOSED_CODE, reason=Rejection.WINDOW_CLOSED)
+                        view = await self._journal.record(refused, cause=cause, thread=thread)
+                    case _:
+                        assert_never(step)
+
+    async def _start(self, thread: str, cause: Event, step: StartSend) -> View:
+        await self._breaker.admit()
+        attempt = str(ULID())
+        started = SendStarted(reply=step.reply.id, part=step.part, attempt=attempt)
+        view = await self._journal.record(started, cause=cause, thread=thread)
+        reply = view.state.reply(step.reply.id) if view.state else None
+        holder = reply.parts[step.part].holder if reply else None
+        if reply is None or holder is None or holder.id != attempt:
+            return view
+        return await self._call.send_part(thread, cause, reply, step.part, attempt)
+
+    async def _judge(self, thread: str, cause: Event, step: JudgeFailure) -> View:
+        """A failure that was reported later: again after a pause where that can help, else given up."""
+        verdict = classify_callback(step.code)
+        tries = len(step.reply.parts[step.part].attempts)
+        identity = {"reply": step.reply.id, "part": step.part, "attempt": step.attempt.id, "code": step.code}
+        if verdict.outcome is Outcome.REJECTED or tries >= self._retry.max_attempts:
+            reason = verdict.rejection or Rejection.THROTTLED
+            return await self._journal.record(SendRejected(**identity, reason=reason), cause=cause, thread=thread)
+        await asyncio.sleep(self._retry.pause_seconds(tries, random.random()))  # noqa: S311 - jitter
+        return await self._journal.record(SendDisproved(**identity), cause=cause, thread=thread)

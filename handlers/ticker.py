@@ -1,0 +1,120 @@
+"""
+The clock: appends `clock.ticked` to every partition, so that silence becomes visible.
+
+At its start, and only then, it also appends the policy of its settings where the last one in the log differs, and completes an
+advance of the development clock that a crash left out in some partitions. Several clocks may run: a repeated tick changes nothing.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime
+
+from handlers.journal import patiently
+from projections.conversation import advance
+from projections.database import Database
+from projections.policy import policy_of
+from projections.state import PartitionState
+from projections.store import Checkpoint, load_checkpoints
+from settings import Settings
+from streams.envelope import decode, new_event
+from streams.errors import PermanentError
+from streams.events import AnyEventData, ClockAdvanced, ClockTicked, Event, PolicyChanged
+from streams.log import EventLog, Record
+from streams.partitions import partition_subject
+from telemetry import log
+
+SOURCE = "prosa/clock"
+READ_AT_ONCE = 1000
+
+
+class Ticker:
+    """Ticks until it is cancelled; while the log is away it waits, and does not make up for what it missed."""
+
+    def __init__(self, event_log: EventLog, database: Database, settings: Settings) -> None:
+        self._log = event_log
+        self._database = database
+        self._settings = settings
+        self.ticked_at: float | None = None
+        """When the last tick stood in every partition, by the event loop's clock."""
+
+    async def run(self) -> None:
+        """Tick now and then for ever, and meanwhile bring the policy up to date."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._bring_up_to_date())
+            tasks.create_task(self._tick_for_ever())
+
+    async def _tick_for_ever(self) -> None:
+        seconds = self._settings.clock_tick_seconds
+        while True:
+            started = _now()
+            nominal = datetime.fromtimestamp(await patiently(self._log.time_ms) // 1000, UTC)
+            await self._append_everywhere(ClockTicked(nominal=nominal))
+            self.ticked_at = _now()
+            await asyncio.sleep(max(0.0, seconds - (_now() - started)))
+
+    async def _bring_up_to_date(self) -> None:
+        states = await self._states_at_head()
+        wanted = policy_of_settings(self._settings)
+        offset_ms = max(state.offset_ms for state in states.values())
+        for partition, state in states.items():
+            if state.policy != policy_of(wanted):
+                await self._append(partition, wanted)
+                log.info("policy.changed", partition=partition)
+            if state.offset_ms < offset_ms:
+                await self._append(partition, ClockAdvanced(offset_ms=offset_ms))
+
+    async def _states_at_head(self) -> Mapping[int, PartitionState]:
+        """Every partition's clock and policy at the log's end: from the checkpoint, and what the log holds after it."""
+        checkpoints = await patiently(self._checkpoints)
+        states = {}
+        for partition, checkpoint in checkpoints.items():
+            state = checkpoint.state
+            async for record in self._records_after(partition, checkpoint.position):
+                state = advance(state, _understood(record), record.appended_at_ms)
+            states[partition] = state
+        return states
+
+    async def _checkpoints(self) -> dict[int, Checkpoint]:
+        async with self._database.transaction() as connection:
+            return await load_checkpoints(connection, range(self._log.partitions), self._log.epoch)
+
+    async def _records_after(self, partition: int, position: int) -> AsyncIterator[Record]:
+        async def read() -> Sequence[Record]:
+            return await self._log.read({partition: position}, limit=READ_AT_ONCE)
+
+        while records := await patiently(read):
+            for record in records:
+                yield record
+                position = record.position
+
+    async def _append_everywhere(self, data: AnyEventData) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for partition in range(self._log.partitions):
+                tasks.create_task(self._append(partition, data))
+
+    async def _append(self, partition: int, data: AnyEventData) -> None:
+        event = new_event(data, subject=partition_subject(partition), source=SOURCE)
+        await patiently(lambda: self._log.append(event))
+
+
+def policy_of_settings(settings: Settings) -> PolicyChanged:
+    """The policy that the settings ask for."""
+    return PolicyChanged(
+        idle_after_minutes=settings.conversation_idle_timeout_minutes,
+        expire_after_minutes=settings.conversation_expiration_minutes,
+        expire_pending_after_minutes=settings.conversation_pending_expiration_minutes,
+        handoff_expires_after_minutes=settings.conversation_handoff_timeout_minutes,
+        after_handoff=settings.conversation_after_handoff,
+        close_words=settings.conversation_close_words,
+    )
+
+
+def _understood(record: Record) -> Event | None:
+    try:
+        return decode(record.value)
+    except PermanentError:
+        return None
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,1 @@
+SELECT id FROM messages WHERE id = ANY ($1::text[]) AND (direction = 'inbound' OR reply_id IS NOT NULL)

@@ -1,1 +1,0 @@
-SELECT id FROM messages WHERE id = ANY ($1::text[])

@@ -69,7 +69,7 @@ class TwilioEndpoint:
         return await self._append(thread, data)
 
     def _signed_form(self, scope: Scope, body: bytes) -> Form | None:
-        """The form, or None where the signature is wrong. Raises `MalformedForm` for what is signed but no form, or cannot be signed."""
+        """The form, or None where the signature is wrong. Raises `MalformedForm` where it cannot be checked, or is no form."""
         headers, query = signature_headers(scope["headers"]), scope["query_string"]
         if _is_form(scope):
             form = read_form(body)

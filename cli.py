@@ -1,0 +1,137 @@
+"""`prosa`: the commands for people."""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Annotated
+
+import aiohttp
+import typer
+from rich.console import Console
+
+from settings import load_settings
+from streams.errors import ProsaError
+
+app = typer.Typer(
+    name="prosa",
+    help="Answers WhatsApp conversations with AI from an event log: nothing lost, nothing twice.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+console = Console(highlight=False)
+complaints = Console(stderr=True, highlight=False)
+
+DATA_DIRECTORY = Path(".prosa")
+STATUS_SECONDS = 3.0
+"""How long `prosa say` goes on to watch the statuses of what it was answered."""
+
+Directory = Annotated[Path, typer.Option("--data", help="Where the embedded servers keep their data.")]
+
+
+@app.command(epilog="Example: prosa dev --port 8080 --workers 3")
+def dev(
+    port: Annotated[int, typer.Option(help="The webhook's port.")] = 8000,
+    simulator_port: Annotated[int, typer.Option(help="The Twilio simulator's port.")] = 8010,
+    valkey_port: Annotated[int, typer.Option(help="The embedded Valkey's port.")] = 6399,
+    postgres_port: Annotated[int, typer.Option(help="The embedded Postgres's port.")] = 5439,
+    metrics_port: Annotated[int, typer.Option(help="Health and metrics of the first worker; the others follow.")] = 9100,
+    workers: Annotated[int, typer.Option(min=1, max=32, help="Processes that share the partitions out.")] = 1,
+    data: Directory = DATA_DIRECTORY,
+) -> None:
+    """Run everything on this machine: Valkey, Postgres, webhook, handlers, clock and a Twilio simulator. Ctrl-C stops it."""
+    import development
+
+    ports = development.Ports(port, simulator_port, valkey_port, postgres_port, metrics_port)
+    asyncio.run(development.run(development.Plan(ports, workers, data.absolute()), console))
+
+
+@app.command(epilog='Example: prosa say "Olá!" --from whatsapp:+5511988887777')
+def say(
+    text: Annotated[str, typer.Argument(help="What the contact writes.")],
+    sender: Annotated[str, typer.Option("--from", help="The contact's WhatsApp address.")] = "whatsapp:+5511999990000",
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a reply.")] = 60.0,
+    data: Directory = DATA_DIRECTORY,
+) -> None:
+    """Write to the running system as a contact, through the simulator, and show what the phone receives."""
+    import development
+
+    simulator = development.read_addresses(data.absolute())["TWILIO_API_URL"]
+    asyncio.run(_say(simulator, sender, text, wait))
+
+
+@app.command(epilog="Example: prosa migrate --sql > prosa.sql")
+def migrate(
+    sql: Annotated[bool, typer.Option("--sql", help="Print the migrations as plain SQL, and change nothing.")] = False,
+) -> None:
+    """Bring the database of DATABASE_URL to the newest schema."""
+    from projections import migrate as migrations
+
+    if sql:
+        typer.echo(migrations.migrations_as_sql())
+        return
+    migrations.migrate(load_settings().database_url.get_secret_value())
+    console.print("The database is up to date.")
+
+
+async def _say(simulator: str, sender: str, text: str, wait: float) -> None:
+    async with aiohttp.ClientSession(simulator, trust_env=False) as session:
+        phone = f"/simulator/phones/{sender}"
+        async with session.get(phone) as response:
+            seen: int = (await response.json())["last"]
+        async with session.post("/simulator/messages", json={"from": sender, "body": text, "wait": True}) as response:
+            written = await response.json()
+        if response.status >= 400:
+            raise _Complaint(f"the simulator refused the message: {written.get('detail', written)}")
+        if written["webhook_status"] != 200:
+            raise _Complaint(f"the webhook answered {written['webhook_status']}; its log lines say why")
+        console.print(f"{sender}: {text}", markup=False)
+        await _show_replies(session, phone, seen, wait)
+
+
+async def _show_replies(session: aiohttp.ClientSession, phone: str, seen: int, wait: float) -> None:
+    """Print the replies as they arrive, then the statuses as Twilio tells them."""
+    deadline = time.monotonic() + wait
+    statuses: dict[str, str] = {}
+    while (left := deadline - time.monotonic()) > 0:
+        async with session.get(phone, params={"after": seen, "timeout": 0 if statuses else min(left, 30)}) as response:
+            received = (await response.json())["received"]
+        for message in received:
+            if message["sid"] not in statuses:
+                console.print(f"Prosa: {message['body']}", markup=False)
+                deadline = min(deadline, time.monotonic() + STATUS_SECONDS)
+            if statuses.get(message["sid"]) != message["status"]:
+                console.print(f"       {message['status']}", style="dim")
+                statuses[message["sid"]] = message["status"]
+        if statuses and all(status == "read" for status in statuses.values()):
+            return
+        if statuses:
+            await asyncio.sleep(0.1)
+    if not statuses:
+        raise _Complaint(f"no reply within {wait:.0f} seconds; the log lines of prosa dev say why")
+
+
+class _Complaint(Exception):
+    """What the user is told instead of a traceback."""
+
+
+def main() -> None:
+    """The entry point: a user's mistake is one line on standard error and exit code 1."""
+    from development import DevelopmentError
+    from simulator.embedded_errors import ServerError
+
+    try:
+        app()
+    except (ProsaError, DevelopmentError, ServerError, _Complaint) as error:
+        complaints.print(f"prosa: {error}", style="red", markup=False)
+        raise SystemExit(1) from None
+    except (aiohttp.ClientError, OSError) as error:
+        complaints.print(f"prosa: cannot reach it: {error}", style="red", markup=False)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+if __name__ == "__main__":
+    main()

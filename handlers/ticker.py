@@ -2,7 +2,8 @@
 The clock: appends `clock.ticked` to every partition, so that silence becomes visible.
 
 At its start, and only then, it also appends the policy of its settings where the last one in the log differs, and completes an
-advance of the development clock that a crash left out in some partitions. Several clocks may run: a repeated tick changes nothing.
+advance of the development clock that a crash left out in some partitions. Several clocks may run: a repeated tick
+changes nothing.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ from streams.envelope import decode, new_event
 from streams.errors import PermanentError
 from streams.events import AnyEventData, ClockAdvanced, ClockTicked, Event, PolicyChanged
 from streams.log import EventLog, Record
-from streams.partitions import partition_subject
+from streams.partitions import START, partition_subject
 from telemetry import log
 
 SOURCE = "prosa/clock"
@@ -67,16 +68,17 @@ class Ticker:
         """Every partition's clock and policy at the log's end: from the checkpoint, and what the log holds after it."""
         checkpoints = await patiently(self._checkpoints)
         states = {}
-        for partition, checkpoint in checkpoints.items():
-            state = checkpoint.state
-            async for record in self._records_after(partition, checkpoint.position):
+        for partition in range(self._log.partitions):
+            checkpoint = checkpoints.get(partition)
+            state, position = (checkpoint.state, checkpoint.position) if checkpoint else (PartitionState(), START)
+            async for record in self._records_after(partition, position):
                 state = advance(state, _understood(record), record.appended_at_ms)
             states[partition] = state
         return states
 
     async def _checkpoints(self) -> dict[int, Checkpoint]:
-        async with self._database.transaction() as connection:
-            return await load_checkpoints(connection, range(self._log.partitions), self._log.epoch)
+        async with self._database.transaction(readonly=True) as connection:
+            return await load_checkpoints(connection, range(self._log.partitions))
 
     async def _records_after(self, partition: int, position: int) -> AsyncIterator[Record]:
         async def read() -> Sequence[Record]:

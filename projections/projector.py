@@ -48,7 +48,8 @@ class Projector:
         """Where to read on from: the checkpoints in Postgres. What was cached is forgotten."""
         wanted = list(partitions)
         async with self._database.transaction() as connection:
-            checkpoints = await store.load_checkpoints(connection, wanted, self._epoch)
+            await store.create_checkpoints(connection, wanted, self._epoch)
+            checkpoints = await store.load_checkpoints(connection, wanted)
         for checkpoint in checkpoints.values():
             if checkpoint.epoch != self._epoch:
                 raise LogMismatch(f"partition {checkpoint.partition}: checkpoint of epoch {checkpoint.epoch}, log {self._epoch}")

@@ -63,11 +63,15 @@ def load_thread(value: str | bytes) -> ThreadState:
     return _THREAD.validate_json(value)
 
 
-async def load_checkpoints(connection: Connection, partitions: Iterable[int], epoch: int) -> dict[int, Checkpoint]:
-    """The checkpoints of these partitions; one that is new stands before the first entry."""
-    wanted = sorted(partitions)
-    await connection.execute(sql("create_checkpoints"), wanted, epoch, _PARTITION.dump_json(PartitionState()).decode())
-    rows = await connection.fetch(sql("load_checkpoints"), wanted)
+async def create_checkpoints(connection: Connection, partitions: Iterable[int], epoch: int) -> None:
+    """Put a checkpoint before the first entry of each partition that has none."""
+    first = _PARTITION.dump_json(PartitionState()).decode()
+    await connection.execute(sql("create_checkpoints"), sorted(partitions), epoch, first)
+
+
+async def load_checkpoints(connection: Connection, partitions: Iterable[int]) -> dict[int, Checkpoint]:
+    """The checkpoints of these partitions; one that was never projected has none."""
+    rows = await connection.fetch(sql("load_checkpoints"), sorted(partitions))
     return {
         row["partition"]: Checkpoint(
             row["partition"], row["epoch"], row["position"], _PARTITION.validate_json(row["state"]), row["chain"]

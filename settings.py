@@ -49,6 +49,7 @@ class Settings(BaseSettings):
     public_base_url: str = Field(
         "http://127.0.0.1:8000", description="How Twilio reaches the webhook; signatures are checked against it."
     )
+    metrics_host: str = Field("127.0.0.1", description="Where handlers and clock serve health and metrics.")
     metrics_port: int = Field(
         9100, ge=0, le=65000, description="Health and metrics of handlers and clock; the worker's number is added. 0: none."
     )

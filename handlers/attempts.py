@@ -16,7 +16,7 @@ from handlers.breaker import Breaker
 from handlers.journal import Journal
 from projections.dead_letters import attempts_of
 from projections.state import EventAttempts
-from streams.consumer import Delivery
+from streams.delivery import Delivery
 from streams.errors import FatalError, TransientError
 from streams.events import AttemptFailed, AttemptStarted, EventDeadLettered
 from streams.retry import RetryPolicy

@@ -18,7 +18,7 @@ from handlers.turn import TurnLimits, answer_with_retries
 from projections.changes import RESPONDER
 from projections.reader import Line, View
 from projections.state import Unanswered
-from streams.consumer import Delivery
+from streams.delivery import Delivery
 from streams.errors import TransientError
 from streams.events import ClockTicked, Event, MessageReceived, RedriveRequested, ReplyFailed, ReplyGenerated
 from telemetry import log, thread_hash

@@ -22,7 +22,7 @@ from handlers.settle import Settler
 from projections.changes import SENDER
 from projections.message_status import FAILURES
 from projections.reader import View
-from streams.consumer import Delivery
+from streams.delivery import Delivery
 from streams.events import (
     ClockTicked,
     Event,

@@ -31,11 +31,11 @@ class Projector:
     The one writer of the read model for the partitions that this process owns.
 
     Redelivery changes nothing: what stands at or below a checkpoint is left out, and a checkpoint moves only from the value last
-    seen. `declined` is told of a partition that holds an event of a newer version.
+    seen. `declined` is told of a partition that holds an event of a newer version; `epoch` tells the log's, once it is open.
     """
 
     def __init__(
-        self, database: Database, progress: Progress, *, epoch: int, declined: Callable[[int, NewerEvent], None]
+        self, database: Database, progress: Progress, *, epoch: Callable[[], int], declined: Callable[[int, NewerEvent], None]
     ) -> None:
         self._database = database
         self._progress = progress
@@ -46,13 +46,13 @@ class Projector:
 
     async def positions(self, partitions: Iterable[int]) -> Mapping[int, int]:
         """Where to read on from: the checkpoints in Postgres. What was cached is forgotten."""
-        wanted = list(partitions)
+        wanted, epoch = list(partitions), self._epoch()
         async with self._database.transaction() as connection:
-            await store.create_checkpoints(connection, wanted, self._epoch)
+            await store.create_checkpoints(connection, wanted, epoch)
             checkpoints = await store.load_checkpoints(connection, wanted)
         for checkpoint in checkpoints.values():
-            if checkpoint.epoch != self._epoch:
-                raise LogMismatch(f"partition {checkpoint.partition}: checkpoint of epoch {checkpoint.epoch}, log {self._epoch}")
+            if checkpoint.epoch != epoch:
+                raise LogMismatch(f"partition {checkpoint.partition}: checkpoint of epoch {checkpoint.epoch}, log {epoch}")
         self._cache.clear()
         self._checkpoints.update(checkpoints)
         positions = {partition: checkpoint.position for partition, checkpoint in checkpoints.items()}

@@ -16,7 +16,8 @@ import sys
 import time
 from typing import TypedDict
 
-PR_SET_PDEATHSIG, PR_SET_KEEPCAPS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 1, 8, 47, 2
+PR_SET_PDEATHSIG, PR_SET_SECUREBITS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 1, 28, 47, 2
+SECBIT_NO_SETUID_FIXUP = 1 << 2
 CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 1, 2
 CAPABILITY_VERSION_3 = 0x20080522
 WATCH_INTERVAL_SECONDS = 0.2
@@ -56,14 +57,17 @@ def drop_root(uid: int, gid: int, reach: list[str]) -> None:
     an ambient one, which survives exec. Both that come into question are part of root's own; the second is in Docker's
     default set.
     """
-    keeps_capabilities = sys.platform == "linux"
-    if keeps_capabilities:
-        _checked(ctypes.CDLL(None, use_errno=True).prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0))
+    keeps_capabilities = sys.platform == "linux" and _keep_capabilities_across_users()
     os.setgroups([])
     os.setgid(gid)
     os.setuid(uid)
     if keeps_capabilities:
         _keep_what_is_needed(reach)
+
+
+def _keep_capabilities_across_users() -> bool:
+    """Not by PR_SET_KEEPCAPS: access(2), by which initdb looks for postgres, ignores what is kept that way."""
+    return bool(ctypes.CDLL(None).prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0) == 0)
 
 
 def _keep_what_is_needed(reach: list[str]) -> None:

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+DEADLINE_SECONDS = 20.0
+
 
 def run_python(*arguments: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE)  # noqa: S603 - our own programs
@@ -15,5 +17,4 @@ def first_line(process: subprocess.Popen[bytes]) -> bytes:
 
 def rest_of_output(process: subprocess.Popen[bytes]) -> bytes:
     """Returns when every process that holds the other end has ended."""
-    assert process.stdout is not None
-    return process.stdout.read()
+    return process.communicate(timeout=DEADLINE_SECONDS)[0]

@@ -1,13 +1,15 @@
 """What was acknowledged is there at the next start, however the last one ended."""
 
 import os
+import re
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import redis
 
-from simulator.servers import EmbeddedPostgres, EmbeddedServer, EmbeddedValkey
+from simulator.servers import EmbeddedPostgres, EmbeddedServer, EmbeddedValkey, free_port
 
 from .memory import remember, remembered
 
@@ -39,16 +41,17 @@ async def test_a_server_starts_again_after_it_was_stopped(server: EmbeddedServer
 
 
 @pytest.mark.parametrize("kind", [EmbeddedPostgres])
-async def test_a_pid_file_that_names_a_stranger_does_not_stop_the_start(server: EmbeddedServer, make_server: Make) -> None:
+async def test_a_pid_file_that_names_a_stranger_does_not_stop_the_start(server: EmbeddedServer, tmp_path: Path) -> None:
     await remember(server, "olá")
     server.process.kill()
     server.process.wait()
-    pid_file = server.directory.path / "cluster" / "postmaster.pid"
-    stranger = make_server()
-    lines = pid_file.read_text().splitlines()
-    pid_file.write_text("\n".join([str(os.getppid()), *lines[1:]]) + "\n")
+    stranger = EmbeddedValkey(tmp_path / "stranger", free_port())
     stranger.start()
-    assert await remembered(stranger) == ["olá"]
+    pid_file = server.directory.path / "cluster" / "postmaster.pid"
+    pid_file.write_text(re.sub(r"\A\d+", str(stranger.pid), pid_file.read_text()))
+    server.start()
+    stranger.stop()
+    assert await remembered(server) == ["olá"]
 
 
 @pytest.mark.parametrize("kind", [EmbeddedPostgres])

@@ -53,4 +53,7 @@ def is_perhaps_about_the_request(error: AgentRunError) -> bool:
 
 
 def _http_code(error: ModelAPIError) -> str:
-    return f"http_{error.status_code}" if isinstance(error, ModelHTTPError) else type(error).__name__
+    if isinstance(error, ModelHTTPError):
+        return f"http_{error.status_code}"
+    # without a category of its own it is a whole answer that OpenAI's client could not read
+    return "invalid_answer" if type(error) is ModelAPIError else type(error).__name__

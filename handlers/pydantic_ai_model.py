@@ -65,9 +65,10 @@ class PydanticAiModel:
         except AgentRunError as error:
             if not is_perhaps_about_the_request(error):
                 raise failure_of(error, self._name) from None
-            answer = await self._ask_without_tool(question)
-            self._is_without_tools = is_about_the_request(error)
-            return answer
+            is_proof_if_this_works = is_about_the_request(error)
+        answer = await self._ask_without_tool(question)
+        self._is_without_tools |= is_proof_if_this_works
+        return answer
 
     async def close(self) -> None:
         """Let go of the model's connections."""

@@ -96,7 +96,7 @@ class Settings(BaseSettings):
     ai_turn_timeout_seconds: float = Field(90, gt=0, description="Limit of one whole answer, retries and fallbacks included.")
     ai_failure_sentence: str = Field(
         "Sorry, I cannot answer right now. Please try again later.",
-        description="What the contact is told when no model could answer; empty: nothing.",
+        description="What the contact is told when no model could answer; `none`: nothing.",
     )
     openai_base_url: str | None = Field(None, description="Any server that speaks OpenAI's Chat Completions.")
     openai_api_key: SecretStr | None = Field(None, description="The key for it.")
@@ -112,7 +112,8 @@ class Settings(BaseSettings):
         AfterHandoff.ACTIVE, description="What it becomes then: `active` (the AI answers again) or `expired`."
     )
     conversation_close_words: CommaSeparated = Field(
-        ("sair", "encerrar", "tchau", "stop", "bye"), description="A whole message equal to one of these closes; comma-separated."
+        ("sair", "encerrar", "tchau", "stop", "bye"),
+        description="A whole message equal to one of these closes; comma-separated, or `none`.",
     )
 
     clock_tick_seconds: float = Field(60, gt=0, description="Between two ticks of the clock.")
@@ -120,10 +121,38 @@ class Settings(BaseSettings):
     retry_base_seconds: float = Field(0.5, gt=0, description="Wait before the second try; doubles each time, with jitter.")
     retry_max_seconds: float = Field(30, gt=0, description="The longest wait between two tries.")
 
+    @field_validator("ai_failure_sentence")
+    @classmethod
+    def _none(cls, value: str) -> str:
+        return "" if _is_none(value) else value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis_url(cls, value: SecretStr) -> SecretStr:
+        if not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("does not begin with redis:// or rediss://")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_database_url(cls, value: SecretStr) -> SecretStr:
+        if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("does not begin with postgresql://")
+        return value
+
+    @field_validator("twilio_sender")
+    @classmethod
+    def _is_address(cls, value: str) -> str:
+        if not value.startswith("whatsapp:") or "|" in value:
+            raise ValueError("is not an address such as whatsapp:+14155238886")
+        return value
+
     @field_validator("ai_fallback_models", "conversation_close_words", "twilio_auth_token", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        return () if _is_none(value) else tuple(part.strip() for part in value.split(",") if part.strip())
 
     @field_validator("log_level")
     @classmethod
@@ -155,6 +184,11 @@ class Settings(BaseSettings):
             if problems:
                 raise ValueError("; ".join(problems))
         return self
+
+
+def _is_none(value: str) -> bool:
+    """An empty variable means the default, so that emptiness itself needs a word."""
+    return value.strip().lower() == "none"
 
 
 def _unsafe(settings: Settings) -> list[str]:

@@ -1,0 +1,97 @@
+"""Settings: read once, refused where they would do harm, and told by name but never by value."""
+
+from pathlib import Path
+
+import pytest
+
+from scripts import env_example
+from settings import load_settings
+from streams.errors import ConfigurationError
+
+SAFE = {
+    "ENVIRONMENT": "production",
+    "SECRET_KEY": "k" * 32,
+    "TWILIO_AUTH_TOKEN": "t" * 32,
+    "TWILIO_ACCOUNT_SID": "AC" + "1" * 32,
+    "PUBLIC_BASE_URL": "https://prosa.example.com",
+}
+
+
+@pytest.fixture(autouse=True)
+def only_these_variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in (line.split("=")[0] for line in env_example.lines() if "=" in line and not line.startswith("#")):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_example_file_is_what_the_settings_say() -> None:
+    written = (Path(__file__).parents[1] / ".env.example").read_text(encoding="utf-8")
+    assert written == "\n".join(env_example.lines()), "run: make docs"
+
+
+def test_the_example_file_changes_no_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    defaults = load_settings()
+    (tmp_path / ".env").write_text("\n".join(env_example.lines()), encoding="utf-8")
+    assert load_settings() == defaults
+
+
+def test_production_starts_with_safe_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    _set(monkeypatch, SAFE)
+    assert load_settings().environment == "production"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SECRET_KEY", ""),
+        ("SECRET_KEY", "short-one"),
+        ("TWILIO_AUTH_TOKEN", ""),
+        ("TWILIO_AUTH_TOKEN", f"{'t' * 32},short-one"),
+        ("TWILIO_ACCOUNT_SID", ""),
+        ("PUBLIC_BASE_URL", "http://prosa.example.com"),
+    ],
+)
+def test_production_refuses_what_is_missing_default_or_short(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    _set(monkeypatch, {**SAFE, name: value})
+    with pytest.raises(ConfigurationError) as refused:
+        load_settings()
+    assert name in str(refused.value)
+    assert "short-one" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("REDIS_URL", "http://user:geheim@host"),
+        ("DATABASE_URL", "mysql://user:geheim@host"),
+        ("METRICS_PORT", "geheim"),
+        ("LOG_LEVEL", "geheim"),
+        ("TWILIO_SENDER", "geheim"),
+        ("PUBLIC_BASE_URL", "geheim"),
+        ("TWILIO_AUTH_TOKEN", " , "),
+    ],
+)
+def test_a_wrong_setting_is_named_and_its_value_is_not_told(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    _set(monkeypatch, {name: value})
+    with pytest.raises(ConfigurationError) as refused:
+        load_settings()
+    assert str(refused.value).startswith(name)
+    assert "geheim" not in str(refused.value)
+
+
+def test_no_secret_stands_in_what_settings_print_of_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    _set(monkeypatch, {**SAFE, "DATABASE_URL": "postgresql://u:geheim@h/d", "OPENAI_API_KEY": "geheim"})
+    assert "geheim" not in repr(load_settings())
+    assert "tttt" not in repr(load_settings())
+
+
+def test_the_word_none_empties_what_would_else_be_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    _set(monkeypatch, {"CONVERSATION_CLOSE_WORDS": "none", "AI_FAILURE_SENTENCE": "none"})
+    settings = load_settings()
+    assert settings.conversation_close_words == ()
+    assert settings.ai_failure_sentence == ""
+
+
+def _set(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)

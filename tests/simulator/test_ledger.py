@@ -31,7 +31,7 @@ def test_a_last_line_cut_short_is_dropped_and_the_next_one_is_whole(tmp_path: Pa
     path = tmp_path / "ledger.jsonl"
     first = Ledger(path)
     first.append(Kind.MESSAGE_READ, "SM1")
-    first.append(Kind.MESSAGE_READ, "SM2")
+    first.append(Kind.MESSAGE_READ, "SM2", body="x" * 1000)
     first.close()
     path.write_bytes(path.read_bytes()[:-10])
     second = Ledger(path)

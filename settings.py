@@ -165,8 +165,12 @@ class Settings(BaseSettings):
     @field_validator("public_base_url", "twilio_api_url")
     @classmethod
     def _is_base_url(cls, value: str) -> str:
-        address = urlsplit(value)
-        if address.scheme not in {"http", "https"} or not address.hostname:
+        try:
+            address = urlsplit(value)
+            is_complete = address.scheme in {"http", "https"} and bool(address.hostname) and address.port != 0
+        except ValueError:
+            is_complete = False
+        if not is_complete:
             raise ValueError("is not an http(s) address")
         return value.partition("#")[0].rstrip("/")
 

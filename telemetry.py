@@ -49,8 +49,9 @@ def configure_logging(settings: Settings, *, process: str) -> None:
 
 def _renderer(settings: Settings) -> list[Processor]:
     if settings.environment is Environment.PRODUCTION:
-        return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
-    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        told = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)  # local variables hold message text
+        return [structlog.processors.ExceptionRenderer(told), structlog.processors.JSONRenderer()]
+    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)]
 
 
 def _flatten_extra(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

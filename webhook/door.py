@@ -88,11 +88,17 @@ class RefusalInOneLine:
 @asynccontextmanager
 async def _lifespan(events: BoundedLog, _: FastAPI) -> AsyncIterator[None]:
     try:
+        await _open(events)
+        yield
+    finally:
+        await events.close()
+
+
+async def _open(events: BoundedLog) -> None:
+    try:
         await events.open()
     except LogUnavailable as error:
         log.warning("the log is not reachable yet; answering 503 until it is", reason=str(error))
-    yield
-    await events.close()
 
 
 def _message_reading(account: str) -> Reading:

@@ -89,7 +89,7 @@ class TwilioEndpoint:
 
     async def _append(self, thread: str, data: MessageReceived | MessageStatusChanged) -> Outcome:
         event = new_event(data, subject=thread, source=SOURCE)
-        told = log.bind(event=event.id, correlation=event.correlation_id, thread=thread_hash(thread), owner=event.owner)
+        told = log.bind(event_id=event.id, correlation_id=event.correlation_id, thread=thread_hash(thread), owner=event.owner)
         try:
             appended = await self._events.append(event)
         except FatalError as error:

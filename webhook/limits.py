@@ -6,7 +6,9 @@ which Twilio hangs up: headers and body together arrive within milliseconds from
 """
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,7 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from webhook.header_deadline import bound_headers
 from webhook.metrics import DoorMetrics
 
-_CLOSE = {"connection": "close"}
+_TOO_LARGE = PlainTextResponse("Body too large\n", 413, {"connection": "close"})
+_TOO_SLOW = PlainTextResponse("Too slow\n", 408, {"connection": "close"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,8 @@ class Limits:
 
     body_bytes: int = 64 * 1024
     header_bytes: int = 32 * 1024
+    discarded_bytes: int = 16 * 1024 * 1024
+    """Of a body that was refused already."""
     receive_seconds: float = 8.0
     """For the headers, and again for the body."""
     append_seconds: float = 4.0
@@ -38,12 +43,7 @@ class ClientGone(Exception):
 
 
 class RequestLimits:
-    """
-    ASGI middleware, outermost: 413 over the byte limit, 408 over the time limit.
-
-    After a 413 the connection stays open, so that a client which still writes gets to read the answer; the server discards what
-    comes, within the deadline for headers.
-    """
+    """ASGI middleware, outermost: 413 over the byte limit, 408 over the time limit, and the connection closed after both."""
 
     def __init__(self, app: ASGIApp, limits: Limits, metrics: DoorMetrics) -> None:
         self._app = app
@@ -59,31 +59,50 @@ class RequestLimits:
             async with asyncio.timeout(self._limits.receive_seconds):
                 body = await _read_body(scope, receive, self._limits.body_bytes)
         except BodyTooLarge:
-            return await self._refuse("too_large", PlainTextResponse("Body too large\n", 413), scope, receive, send)
+            self._metrics.refused("too_large")
+            return await _TOO_LARGE(scope, receive, partial(self._send_and_linger, receive, send))
         except TimeoutError:
-            return await self._refuse("too_slow", PlainTextResponse("Too slow\n", 408, _CLOSE), scope, receive, send)
+            self._metrics.refused("too_slow")
+            return await _TOO_SLOW(scope, receive, send)
         except ClientGone:
             return None
         await self._app(scope, _in_one_piece(body, receive), send)
 
-    async def _refuse(self, result: str, answer: PlainTextResponse, scope: Scope, receive: Receive, send: Send) -> None:
-        self._metrics.refused(result)
-        await answer(scope, receive, send)
+    async def _send_and_linger(self, receive: Receive, send: Send, message: Message) -> None:
+        """Answer at once, but close later: a client that still writes would be reset before it reads the answer."""
+        if message["type"] == "http.response.body":
+            await send({**message, "more_body": True})
+            with suppress(TimeoutError, ClientGone):
+                async with asyncio.timeout(self._limits.receive_seconds):
+                    await _discard_body(receive, self._limits.discarded_bytes)
+            message = {"type": "http.response.body", "body": b"", "more_body": False}
+        await send(message)
+
+
+async def _discard_body(receive: Receive, limit: int) -> None:
+    discarded, has_more = 0, True
+    while has_more and discarded < limit:
+        part, has_more = await _receive_part(receive)
+        discarded += len(part)
+
+
+async def _receive_part(receive: Receive) -> tuple[bytes, bool]:
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    return message.get("body", b""), message.get("more_body", False)
 
 
 async def _read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     if _declared_length(scope) > limit:
         raise BodyTooLarge
-    body = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        body += message.get("body", b"")
+    body, has_more = b"", True
+    while has_more:
+        part, has_more = await _receive_part(receive)
+        body += part
         if len(body) > limit:
             raise BodyTooLarge
-        if not message.get("more_body", False):
-            return bytes(body)
+    return body
 
 
 def _declared_length(scope: Scope) -> int:

@@ -8,7 +8,7 @@ from tests.conftest import REDIS_DATABASES
 
 
 @pytest.mark.parametrize("_time", range(REDIS_DATABASES), ids=str)
-def test_a_redis_database_is_empty_also_when_its_number_comes_round_again(redis_url: str, _time: int) -> None:  # noqa: PT019
+def test_a_redis_database_is_empty_also_when_its_number_comes_round_again(redis_url: str, _time: int) -> None:
     with redis.Redis.from_url(redis_url) as client:
         assert client.dbsize() == 0
         client.set("left", "behind")

@@ -28,7 +28,7 @@ from simulator.embedded_errors import (
     VersionMissing,
     WheelMissing,
 )
-from simulator.embedded_server import HOST, EmbeddedServer, environment, free_port, wheel_directory
+from simulator.embedded_server import HOST, EmbeddedServer, environment, free_port, is_taken, wheel_directory
 
 __all__ = [
     "DirectoryInUse",
@@ -42,6 +42,7 @@ __all__ = [
     "VersionMissing",
     "WheelMissing",
     "free_port",
+    "is_taken",
 ]
 
 VALKEY_SETTINGS = """\

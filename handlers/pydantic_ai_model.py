@@ -37,7 +37,7 @@ class PydanticAiModel:
         self._model = model
         self._name = name
         self._is_without_tools = False
-        once = ModelSettings(request_timeout=request_timeout_seconds, timeout=request_timeout_seconds, max_retries=0)
+        once = ModelSettings(request_timeout=request_timeout_seconds, max_retries=0)
         self._with_tool: Agent[object, Reply] = Agent(
             model,
             name="reply",

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -252,12 +251,10 @@ async def test_a_busy_model_tells_when_to_come_back() -> None:
 
 @pytest.mark.parametrize("behaviour", [hanging, stalling(200)])
 async def test_a_model_that_hangs_ends_by_its_deadline(behaviour: Behaviour) -> None:
-    started = time.monotonic()
-    async with _served(behaviour, timeout_seconds=0.2) as (model, server):
+    async with _served(behaviour, timeout_seconds=0.2) as (model, server), asyncio.timeout(2):
         with pytest.raises(ModelFailed, match="openai:m: timeout"):
             await model.generate(QUESTION)
         assert len(server.asked) == 1
-    assert time.monotonic() - started < 2.0
 
 
 async def test_a_model_that_nobody_serves_is_a_failure() -> None:
@@ -270,12 +267,21 @@ async def test_a_model_that_nobody_serves_is_a_failure() -> None:
 
 
 @pytest.mark.parametrize(
-    "behaviour", [_error(400), _error(500), _reply(text=7), _call("reply", SECRET_TEXT), answering(200, SECRET_TEXT.encode())]
+    "script",
+    [
+        [_error(400)],
+        [_error(500)],
+        [_error(400), _text(" ")],
+        [_reply(text=7)],
+        [_call("reply", SECRET_TEXT)],
+        [answering(200, SECRET_TEXT.encode())],
+    ],
 )
-async def test_no_word_of_the_conversation_stands_in_an_error(behaviour: Behaviour) -> None:
+async def test_no_word_of_the_conversation_stands_in_an_error(script: list[Behaviour]) -> None:
     with pytest.raises((ModelFailed, ModelRefused)) as raised:
-        await _ask(behaviour)
-    assert SECRET_TEXT not in "".join(traceback.format_exception(raised.value))
+        await _ask(*script)
+    told = "".join(traceback.format_exception(raised.value))
+    assert SECRET_TEXT not in told
     assert "Hello" not in str(raised.value)
 
 

@@ -1,14 +1,16 @@
-"""The log in memory, for pure tests: the same contract, with a clock that the test holds."""
+"""The log and the ownership in memory, for pure tests: the same contract, with a clock and owners that the test holds."""
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from streams.envelope import encode
-from streams.errors import PositionOverflow
+from streams.errors import NewerEvent, PositionOverflow
 from streams.events import Event
 from streams.log import Appended, Committed, Record
+from streams.ownership import AttachedConsumers, PartitionConsumer, Takeover
 from streams.partitions import SEQUENCE_BITS, SEQUENCE_LIMIT, START, milliseconds_of_position, partition_of_subject
+from streams.suspicion import Suspicion
 
 
 class MemoryEventLog:
@@ -89,3 +91,57 @@ class MemoryEventLog:
         if following % SEQUENCE_LIMIT == 0:
             raise PositionOverflow(f"partition {partition}")
         return following
+
+
+class MemoryOwnership:
+    """Partitions come and go as the test says."""
+
+    def __init__(self) -> None:
+        self.declined: dict[int, NewerEvent] = {}
+        self._owned: dict[int, Takeover] = {}
+        self._consumers = AttachedConsumers()
+        self._suspicions: dict[tuple[str, int], Suspicion] = {}
+        self._generation = 0
+        self._declining: set[asyncio.Task[None]] = set()
+
+    @property
+    def owned(self) -> Collection[int]:
+        return tuple(self._owned)
+
+    def remaining_seconds(self, partition: int) -> float:
+        return 3600.0 if partition in self._owned else 0.0
+
+    def attach(self, consumer: PartitionConsumer) -> None:
+        self._consumers.attach(consumer)
+        for takeover in self._owned.values():
+            consumer.gained(takeover)
+
+    def decline(self, partition: int, error: NewerEvent) -> None:
+        self.declined[partition] = error
+        self._consumers.halt(partition)
+        task = asyncio.create_task(self.give_back(partition))
+        self._declining.add(task)
+        task.add_done_callback(self._declining.discard)
+
+    async def isolated_to(self, group: str, takeover: Takeover, *, mark: int, head: int) -> int:
+        before = self._suspicions.get((group, takeover.partition), Suspicion())
+        now = before.after_takeover(generation=takeover.generation, is_graceful=takeover.is_graceful, mark=mark, head=head)
+        self._suspicions[group, takeover.partition] = now
+        return now.isolated_to
+
+    def gain(self, *partitions: int, is_graceful: bool = True) -> None:
+        """This process owns these partitions from now on."""
+        for partition in partitions:
+            self._generation += 1
+            self._owned[partition] = Takeover(partition, self._generation, is_graceful)
+            self._consumers.gained(self._owned[partition])
+
+    async def give_back(self, partition: int) -> None:
+        """Hand the partition to another, in peace."""
+        await self._consumers.drain(partition)
+        self._owned.pop(partition, None)
+
+    async def lose(self, partition: int) -> None:
+        """The lease is over, and what was in work with it."""
+        self._owned.pop(partition, None)
+        await self._consumers.abandon(partition)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -71,9 +71,12 @@ async def engine(request: pytest.FixtureRequest) -> AsyncIterator[Engine]:
     await client.aclose()
 
 
-async def eventually(condition: Callable[[], bool], *, within_seconds: float = 10.0) -> None:
+async def eventually(condition: Callable[[], bool | Awaitable[bool]], *, within_seconds: float = 10.0) -> None:
     """Wait until something holds; fail when it does not in time."""
     deadline = time.monotonic() + within_seconds
-    while not condition():
+    while True:
+        found = condition()
+        if found if isinstance(found, bool) else await found:
+            return
         assert time.monotonic() < deadline, "it did not come to hold in time"
         await asyncio.sleep(0.005)

@@ -12,7 +12,7 @@ from streams.engines.redis_connection import Client
 from streams.engines.redis_log import META_KEY, RedisEventLog, stream_key
 from streams.errors import LogMismatch, LogUnavailable, PositionOverflow, UnsafeLog
 from streams.partitions import SEQUENCE_LIMIT, START
-from tests.streams.conftest import PARTITIONS
+from tests.streams.conftest import PARTITIONS, eventually
 from tests.streams.test_conformance import HERE, event, everything
 
 CONFIG_COMMAND_HIDDEN = ("ACL", "SETUSER", "tenant", "on", ">made-up", "~*", "&*", "+@all", "-config")
@@ -147,8 +147,11 @@ async def configure(redis: Client) -> AsyncIterator[Client]:
     yield redis
     for name, value in before.items():
         await redis.config_set(name, value)
-    while (await redis.info("persistence"))["aof_rewrite_in_progress"]:
-        await asyncio.sleep(0.01)
+
+    async def is_rewritten() -> bool:
+        return not (await redis.info("persistence"))["aof_rewrite_in_progress"]
+
+    await eventually(is_rewritten)  # else the server takes 10 s to stop
 
 
 SAFE = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}

@@ -1,0 +1,146 @@
+"""Reading all partitions owned in batches, from positions that are kept elsewhere: the projector's way."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from structlog import get_logger
+
+from streams.errors import FatalError, TransientError
+from streams.log import EventLog, Record
+from streams.outage import Outage, place_of
+from streams.ownership import OnFatal, PartitionOwnership, Takeover, exit_at_once, supervise
+from streams.reader import Reader
+
+log = get_logger("prosa.consumer")
+
+Positions = Callable[[Sequence[int]], Awaitable[Mapping[int, int]]]
+HandleBatch = Callable[[Sequence[Record]], Awaitable[object]]
+
+
+class BatchConsumer:
+    """
+    Hands over what lies after `positions`, in order within each partition, at most `batch_size` entries at once.
+
+    When the handler fails, the positions are asked for again and reading goes on from there: nothing is skipped. A partition that
+    this process may not read is the handler's to decline.
+    """
+
+    is_upstream = True
+
+    def __init__(
+        self,
+        event_log: EventLog,
+        ownership: PartitionOwnership,
+        *,
+        group: str,
+        positions: Positions,
+        batch_size: int = 1000,
+        on_fatal: OnFatal = exit_at_once,
+    ) -> None:
+        self.group = group
+        self._ownership = ownership
+        self._positions = positions
+        self._batch_size = batch_size
+        self._on_fatal = on_fatal
+        self._reader = Reader(event_log)
+        self._serving: dict[int, Takeover] = {}
+        self._cursors: dict[int, int] = {}
+        self._is_handling = asyncio.Lock()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._handle: HandleBatch | None = None
+
+    @property
+    def seconds_since_read(self) -> float:
+        """The age of the last successful read: the consumer's sign of life."""
+        return self._reader.seconds_since_read
+
+    async def start(self, handle: HandleBatch) -> None:
+        """Begin to serve what the ownership gives us. It may be started once."""
+        self._handle = handle
+        self._tasks.append(supervise(asyncio.create_task(self._read_on(), name=f"{self.group}: read on"), self._on_fatal))
+        self._ownership.attach(self)
+
+    async def stop(self) -> None:
+        """Finish the batch in hand, and end."""
+        await asyncio.gather(*(self.drain(partition) for partition in list(self._serving)))
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def reset(self) -> None:
+        """Ask for the positions again before anything else is read."""
+        self._cursors = {}
+        self._reader.interrupt()
+
+    def gained(self, takeover: Takeover) -> None:
+        self._serving[takeover.partition] = takeover
+        self._cursors.pop(takeover.partition, None)
+        self._reader.interrupt()
+
+    def halt(self, partition: int) -> None:
+        self._serving.pop(partition, None)
+        self._cursors.pop(partition, None)
+
+    async def drain(self, partition: int) -> None:
+        self.halt(partition)
+        async with self._is_handling:
+            return
+
+    async def abandon(self, partition: int) -> None:
+        """A batch in hand goes on: its writer moves a checkpoint from the value last seen, or fails."""
+        self.halt(partition)
+
+    async def _read_on(self) -> None:
+        outage = Outage(f"{self.group} waits")
+        while True:
+            try:
+                await self._read_once()
+                outage.over()
+            except FatalError as error:
+                self._on_fatal(error)
+                return
+            except TransientError as error:
+                await self._begin_again(outage.failed(error))
+            except Exception as error:  # noqa: BLE001 - whatever it was, nothing may be skipped: it all comes again
+                log.error("batch failed", group=self.group, error=type(error).__name__, at=place_of(error))
+                await self._begin_again(outage.failed(error))
+
+    async def _begin_again(self, pause_seconds: float) -> None:
+        self._cursors = {}
+        await asyncio.sleep(pause_seconds)
+
+    async def _read_once(self) -> None:
+        while missing := {p: takeover for p, takeover in self._serving.items() if p not in self._cursors}:
+            await self._find_cursors(missing)
+        reading = dict(self._cursors)
+        serving = {partition: self._serving[partition] for partition in reading}
+        records = await self._reader.read(reading, max(1, self._batch_size // max(1, len(reading))))
+        async with self._is_handling:
+            batch = [record for record in records if self._may_read(record.partition, serving, reading)]
+            if batch:
+                await self._hand_over(batch[: self._batch_size], serving)
+
+    async def _find_cursors(self, missing: Mapping[int, Takeover]) -> None:
+        """Where to begin in partitions newly gained, or after a failure."""
+        cursors = self._cursors
+        positions = await self._positions(sorted(missing))
+        for partition, takeover in missing.items():
+            if self._serving.get(partition) is takeover:
+                cursors[partition] = positions[partition]
+
+    def _may_read(self, partition: int, serving: Mapping[int, Takeover], reading: Mapping[int, int]) -> bool:
+        """Still ours without a break, with the cursor that was read from, and surely not another's."""
+        return (
+            self._serving.get(partition) is serving[partition]
+            and self._cursors.get(partition) == reading[partition]
+            and self._ownership.remaining_seconds(partition) > 0
+        )
+
+    async def _hand_over(self, batch: Sequence[Record], serving: Mapping[int, Takeover]) -> None:
+        assert self._handle is not None  # noqa: S101 - nothing is read before start
+        cursors = self._cursors
+        await self._handle(batch)
+        for record in batch:
+            partition = record.partition
+            if cursors is self._cursors and partition in cursors and self._serving.get(partition) is serving[partition]:
+                cursors[partition] = record.position

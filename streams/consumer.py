@@ -1,0 +1,335 @@
+"""A consumer group in this process: reads the partitions owned, works through them, and commits what is finished."""
+
+import asyncio
+import random
+from collections.abc import Mapping
+
+from structlog import get_logger
+
+from streams.batch_consumer import BatchConsumer
+from streams.delivery import Delivery, Handler
+from streams.envelope import decode, name_of
+from streams.errors import FatalError, LogUnavailable, NewerEvent, TransientError, UndecodableEvent
+from streams.log import EventLog, Record
+from streams.outage import Outage, place_of
+from streams.ownership import OnFatal, PartitionOwnership, Takeover, exit_at_once, supervise
+from streams.partitions import START
+from streams.reader import Reader, is_being_cancelled
+from streams.retry import RetryPolicy
+from streams.thread_workers import Bounds, Mark, ThreadWorkers
+
+__all__ = ["BatchConsumer", "Delivery", "GroupConsumer", "Handler"]
+
+COMMIT_SECONDS = 0.2
+COMPARE_MARKS_SECONDS = 10.0
+READ_LIMIT = 1024
+"""Entries of one read, shared out among its partitions."""
+
+log = get_logger("prosa.consumer")
+
+
+class GroupConsumer:
+    """
+    Delivers the events of `names` to one handler; all others are passed over in bulk.
+
+    An event whose handler raises is tried again in place, with growing pauses, and never skipped: whoever wants to give it up
+    returns normally. Fatal errors are told to `on_fatal`, a `NewerEvent` makes the process decline the partition.
+    """
+
+    is_upstream = False
+
+    def __init__(
+        self,
+        event_log: EventLog,
+        ownership: PartitionOwnership,
+        *,
+        group: str,
+        names: frozenset[str],
+        max_in_flight: int = 256,
+        max_per_thread: int = 32,
+        retry: RetryPolicy | None = None,
+        drain_seconds: float = 10.0,
+        on_fatal: OnFatal = exit_at_once,
+    ) -> None:
+        self.group = group
+        self.names = names
+        self._log = event_log
+        self._ownership = ownership
+        self._bounds = Bounds(in_flight=max_in_flight, per_thread=max_per_thread)
+        self._retry = retry or RetryPolicy()
+        self._drain_seconds = drain_seconds
+        self._on_fatal = on_fatal
+        self._reader = Reader(event_log)
+        self._joining: dict[int, Takeover] = {}
+        self._serving: dict[int, ThreadWorkers] = {}
+        self._caught_up_to: dict[int, int] = {}
+        self._committing = asyncio.Lock()
+        self._lag: dict[int, int | None] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._handle: Handler | None = None
+
+    @property
+    def seconds_since_read(self) -> float:
+        """The age of the last successful read: the group's sign of life."""
+        return self._reader.seconds_since_read
+
+    @property
+    def in_flight(self) -> int:
+        """How many deliveries are in memory."""
+        return sum(workers.in_flight for workers in self._serving.values())
+
+    @property
+    def lag(self) -> Mapping[int, int | None]:
+        """How many entries of each partition served are not finished, as the log saw it some seconds ago."""
+        return {partition: self._lag.get(partition) for partition in self._serving}
+
+    async def start(self, handle: Handler) -> None:
+        """Begin to serve what the ownership gives us. It may be started once."""
+        self._handle = handle
+        for loop in (self._read_on, self._commit_regularly, self._compare_marks):
+            self._tasks.append(supervise(asyncio.create_task(loop(), name=f"{self.group}: {loop.__name__}"), self._on_fatal))
+        self._ownership.attach(self)
+
+    async def stop(self) -> None:
+        """Drain every partition still served, and end. To give the leases back as well, stop the ownership first."""
+        await asyncio.gather(*(self.drain(partition) for partition in {*self._serving, *self._joining}))
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # ------------------------------------------------------------------------------------------- told by the ownership
+
+    def gained(self, takeover: Takeover) -> None:
+        self._joining[takeover.partition] = takeover
+        self._reader.interrupt()
+
+    def halt(self, partition: int) -> None:
+        self._joining.pop(partition, None)
+        if workers := self._serving.get(partition):
+            workers.halt()
+
+    async def drain(self, partition: int) -> None:
+        self.halt(partition)
+        workers = self._serving.get(partition)
+        if workers:
+            await workers.drain(self._drain_seconds)
+            try:
+                await self._commit()
+            except LogUnavailable as error:
+                log.warning("last commit failed; finished work is delivered again", group=self.group, reason=str(error))
+            self._forget(partition, workers)
+
+    async def abandon(self, partition: int) -> None:
+        self._joining.pop(partition, None)
+        workers = self._serving.pop(partition, None)
+        if workers:
+            await workers.abandon()
+
+    def _forget(self, partition: int, workers: ThreadWorkers) -> None:
+        if self._serving.get(partition) is workers:
+            del self._serving[partition]
+
+    # --------------------------------------------------------------------------------------------------------- reading
+
+    async def _read_on(self) -> None:
+        outage = Outage(f"group {self.group} cannot read the log")
+        while True:
+            try:
+                while self._joining:
+                    await self._join()
+                await self._read_once()
+                outage.over()
+            except TransientError as error:
+                await asyncio.sleep(outage.failed(error))
+
+    async def _join(self) -> None:
+        """Begin at the committed mark. The head is read while we own the partition: what was in work before lies below it."""
+        takeovers = dict(self._joining)
+        marks, heads = await self._log.committed(self.group), await self._log.heads()
+        for partition, takeover in takeovers.items():
+            found, head = marks[partition], heads[partition]
+            isolated_to = await self._ownership.isolated_to(self.group, takeover, mark=found.position, head=head)
+            if self._joining.get(partition) is not takeover:
+                continue  # lost again meanwhile
+            del self._joining[partition]
+            if isolated_to != START:
+                log.warning("workers ended here; one event at a time", group=self.group, partition=partition, to=isolated_to)
+            self._caught_up_to[partition] = head
+            self._lag[partition] = found.lag
+            self._serving[partition] = self._workers(partition, Mark(found.position, found.entries), isolated_to)
+
+    def _workers(self, partition: int, mark: Mark, isolated_to: int) -> ThreadWorkers:
+        async def read_again(position: int, limit: int) -> list[Record]:
+            return await self._read_again(partition, position, limit)
+
+        async def work(delivery: Delivery) -> bool:
+            return await self._work(workers, delivery)
+
+        def deliver(record: Record) -> Delivery:
+            return self._delivery(record, isolated=workers.is_isolated(record.position))
+
+        workers = ThreadWorkers(
+            mark,
+            work=work,
+            read_again=read_again,
+            deliver=deliver,
+            on_fatal=self._on_fatal,
+            room_made=self._reader.interrupt,
+            bounds=self._bounds,
+            isolated_to=isolated_to,
+        )
+        return workers
+
+    async def _read_once(self) -> None:
+        reading = {partition: workers for partition, workers in self._serving.items() if workers.has_room}
+        after = {partition: workers.cursor for partition, workers in reading.items()}
+        records = await self._reader.read(after, max(1, READ_LIMIT // max(1, len(after))))
+        stopped: set[int] = set()
+        for record in records:
+            workers = reading[record.partition]
+            if record.partition not in stopped and not self._dispatch(record, workers):
+                stopped.add(record.partition)
+
+    def _dispatch(self, record: Record, workers: ThreadWorkers) -> bool:
+        """Take one entry; false where the partition goes no further for now, and reads this entry again."""
+        if self._serving.get(record.partition) is not workers or not self._owns(record.partition):
+            return False
+        if not workers.takes(record.position):
+            return False
+        try:
+            delivery = self._wanted(record, workers)
+        except NewerEvent as error:
+            self._ownership.decline(record.partition, error)
+            return False
+        if delivery is None:
+            workers.pass_over(record.position)
+        else:
+            workers.take(delivery)
+        return True
+
+    def _wanted(self, record: Record, workers: ThreadWorkers) -> Delivery | None:
+        """What cannot be decoded is passed over here: the projector records it."""
+        name = name_of(record.value)
+        if name is not None and name not in self.names:
+            return None
+        try:
+            delivery = self._delivery(record, isolated=workers.is_isolated(record.position))
+        except UndecodableEvent:
+            return None
+        return delivery if delivery.event.data.name in self.names else None
+
+    def _delivery(self, record: Record, *, isolated: bool) -> Delivery:
+        caught_up_to = max(record.position, self._caught_up_to[record.partition])
+        return Delivery(self.group, record, decode(record.value), caught_up_to, isolated)
+
+    async def _read_again(self, partition: int, position: int, limit: int) -> list[Record]:
+        outage = Outage(f"group {self.group} cannot read the log again")
+        while True:
+            try:
+                records = list(await self._log.read({partition: position - 1}, limit=limit))
+            except LogUnavailable as error:
+                await asyncio.sleep(outage.failed(error))
+            else:
+                outage.over()
+                return records
+
+    # -------------------------------------------------------------------------------------------------------- handling
+
+    async def _work(self, workers: ThreadWorkers, delivery: Delivery) -> bool:
+        """Handle until it is finished. The one place where the tree of errors decides."""
+        if delivery.isolated:
+            await self._commit_for_isolated()
+        attempt = 0
+        while self._owns(delivery.partition):
+            attempt += 1
+            try:
+                await self._call(delivery)
+            except NewerEvent as error:
+                self._ownership.decline(delivery.partition, error)
+                return False
+            except FatalError as error:
+                self._tell_failure(delivery, attempt, error)
+                self._on_fatal(error)
+                return False
+            except asyncio.CancelledError as error:
+                if is_being_cancelled():
+                    raise
+                self._tell_failure(delivery, attempt, error)
+            except Exception as error:  # noqa: BLE001 - anything else is retried in place, and never skipped
+                self._tell_failure(delivery, attempt, error)
+            else:
+                return True
+            if not await workers.pause(self._retry.pause_seconds(attempt, random.random())):  # noqa: S311 - spreads tries
+                return False
+        return False
+
+    async def _call(self, delivery: Delivery) -> None:
+        assert self._handle is not None  # noqa: S101 - nothing is read before start
+        await self._handle(delivery)
+
+    async def _commit_for_isolated(self) -> None:
+        """What is finished before an event that may end this process is not to be suspected with it."""
+        try:
+            await self._commit()
+        except LogUnavailable as error:
+            log.warning("commit failed", group=self.group, reason=str(error))
+
+    def _tell_failure(self, delivery: Delivery, attempt: int, error: BaseException) -> None:
+        """By class and place; a message may hold what must not be logged, but ours hold codes only."""
+        log.warning(
+            "handler failed",
+            group=self.group,
+            event_id=delivery.event.id,
+            event_type=delivery.event.type,
+            partition=delivery.partition,
+            position=delivery.position,
+            attempt=attempt,
+            error=type(error).__name__,
+            reason=str(error) if isinstance(error, TransientError) else None,
+            at=place_of(error),
+        )
+
+    def _owns(self, partition: int) -> bool:
+        """A process that was paused beyond its lease must not act when it wakes up."""
+        return self._ownership.remaining_seconds(partition) > 0
+
+    # ------------------------------------------------------------------------------------------------------ committing
+
+    async def _commit_regularly(self) -> None:
+        outage = Outage(f"group {self.group} cannot commit")
+        while True:
+            await asyncio.sleep(COMMIT_SECONDS)
+            try:
+                await self._commit()
+                outage.over()
+            except LogUnavailable as error:
+                await asyncio.sleep(outage.failed(error))
+
+    async def _commit(self) -> None:
+        """One after the other, so that no older mark lands after a newer one."""
+        async with self._committing:
+            moved = {
+                partition: (workers, workers.mark)
+                for partition, workers in self._serving.items()
+                if workers.mark != workers.committed and self._owns(partition)
+            }
+            if not moved:
+                return
+            positions = {partition: mark.position for partition, (_, mark) in moved.items()}
+            entries = {partition: mark.entries for partition, (_, mark) in moved.items() if mark.entries is not None}
+            await self._log.commit(self.group, positions, entries)
+            for workers, mark in moved.values():
+                workers.committed = mark
+
+    async def _compare_marks(self) -> None:
+        """An owner that was paused may have set back a mark that we moved; then it is set again."""
+        while True:
+            await asyncio.sleep(COMPARE_MARKS_SECONDS)
+            try:
+                async with self._committing:
+                    marks = await self._log.committed(self.group)
+                    for partition, workers in self._serving.items():
+                        self._lag[partition] = marks[partition].lag
+                        workers.committed = Mark(marks[partition].position, marks[partition].entries)
+            except LogUnavailable:
+                continue  # the committing loop tells

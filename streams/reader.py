@@ -1,0 +1,48 @@
+"""Reading the partitions of a consumer: one blocking read for all of them, which ends early when their set changes."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+
+from streams.log import EventLog, Record
+
+WAIT_SECONDS = 1.0
+
+
+class Reader:
+    """Used by one task; `interrupt` may come from anywhere in its loop."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self._reading: asyncio.Task[Sequence[Record]] | None = None
+        self._read_at = time.monotonic()
+
+    @property
+    def seconds_since_read(self) -> float:
+        """The age of the last read that the log answered; more than some seconds means that this consumer stands still."""
+        return time.monotonic() - self._read_at
+
+    async def read(self, after: Mapping[int, int], limit: int) -> Sequence[Record]:
+        """The next entries, or none after a second or an interruption. Raises `LogUnavailable`."""
+        self._reading = asyncio.create_task(self._log.read(after, limit=limit, wait_seconds=WAIT_SECONDS))
+        try:
+            records = await self._reading
+        except asyncio.CancelledError:
+            if is_being_cancelled():
+                raise
+            return []
+        finally:
+            self._reading = None
+        self._read_at = time.monotonic()
+        return records
+
+    def interrupt(self) -> None:
+        """End the blocking read, so that the next one begins with what has changed."""
+        if self._reading:
+            self._reading.cancel()
+
+
+def is_being_cancelled() -> bool:
+    """Whether a `CancelledError` is meant for the task that sees it; else something it awaited was cancelled."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -26,6 +26,7 @@ from telemetry import log
 
 SOURCE = "prosa/clock"
 READ_AT_ONCE = 1000
+LATE_SECONDS = 10
 
 
 class Ticker:
@@ -35,8 +36,12 @@ class Ticker:
         self._log = event_log
         self._database = database
         self._settings = settings
-        self.ticked_at: float | None = None
-        """When the last tick stood in every partition, by the event loop's clock."""
+        self._ticked_at: float | None = None
+
+    @property
+    def is_late(self) -> bool:
+        """Whether two ticks are overdue, or there was none yet."""
+        return self._ticked_at is None or _now() - self._ticked_at > 2 * self._settings.clock_tick_seconds + LATE_SECONDS
 
     async def run(self) -> None:
         """Tick now and then for ever, and meanwhile bring the policy up to date."""
@@ -50,7 +55,7 @@ class Ticker:
             started = _now()
             nominal = datetime.fromtimestamp(await patiently(self._log.time_ms) // 1000, UTC)
             await self._append_everywhere(ClockTicked(nominal=nominal))
-            self.ticked_at = _now()
+            self._ticked_at = _now()
             await asyncio.sleep(max(0.0, seconds - (_now() - started)))
 
     async def _bring_up_to_date(self) -> None:

@@ -11,8 +11,9 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from settings import Environment, Settings, StreamEngine, load_settings
-from streams.errors import ConfigurationError, FatalError, LogUnavailable
+from settings import Settings, load_settings
+from streams.engines.choose import event_log
+from streams.errors import FatalError, LogUnavailable
 from streams.events import MessageReceived, MessageStatusChanged
 from streams.log import EventLog
 from telemetry import configure_logging, log
@@ -32,7 +33,7 @@ def door_from_environment() -> ASGIApp:
     settings = load_settings()
     configure_logging(settings, process="webhook")
     _let_uvicorn_log_as_we_do()
-    return create_door(settings, _log_of(settings), REGISTRY)
+    return create_door(settings, event_log(settings), REGISTRY)
 
 
 def create_door(settings: Settings, event_log: EventLog, registry: CollectorRegistry, limits: Limits | None = None) -> ASGIApp:
@@ -113,19 +114,6 @@ def _status_reading(account: str, secret: str) -> Reading:
         return message_status_changed(form, query, account, secret)
 
     return read_status
-
-
-def _log_of(settings: Settings) -> EventLog:
-    if settings.stream_engine is not StreamEngine.REDIS:
-        raise ConfigurationError(f"STREAM_ENGINE {settings.stream_engine} is not available")
-    from streams.engines.redis_log import RedisEventLog
-
-    return RedisEventLog(
-        settings.redis_url.get_secret_value(),
-        partitions=settings.stream_partitions,
-        production=settings.environment is Environment.PRODUCTION,
-        vouched=settings.redis_persistence_vouched,
-    )
 
 
 def _let_uvicorn_log_as_we_do() -> None:

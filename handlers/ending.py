@@ -1,0 +1,57 @@
+"""How a process ends: by its supervisor's wish, with its parent, or by a fatal error with a non-zero exit."""
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from streams.errors import FatalError
+from telemetry import log
+
+LOOK_SECONDS = 0.5
+RESPAWN_PAUSE_SECONDS = 5.0
+"""A supervisor starts a worker again at once; one that ended by a fatal error takes its time, so as not to spin."""
+
+
+class Ending:
+    """Turns a fatal error anywhere in the process into a graceful stop and exit code 1."""
+
+    def __init__(self) -> None:
+        self._error: BaseException | None = None
+        self._ask: Callable[[], None] | None = None
+
+    def fatal(self, error: BaseException) -> None:
+        """Stop the process; may be called from anywhere in its loop, the first error counts."""
+        if self._error is None:
+            self._error = error
+            reason = str(error) if isinstance(error, FatalError) else type(error).__name__
+            log.critical("fatal; this process stops", error=type(error).__name__, reason=reason)
+        if self._ask is not None:
+            self._ask()
+
+    @asynccontextmanager
+    async def watched(self, ask: Callable[[], None], worker_id: int | None) -> AsyncIterator[None]:
+        """Let fatal errors ask the application to stop, and end with its parent if this is one worker of several."""
+        self._ask = ask
+        if worker_id is not None:
+            _end_with_parent()
+        yield
+        if self._error is not None:
+            if worker_id is not None:
+                await asyncio.sleep(RESPAWN_PAUSE_SECONDS)
+            raise SystemExit(1)
+
+
+def _end_with_parent() -> None:
+    """A supervisor that was killed leaves its workers behind; they stop as if it had asked them to."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(LOOK_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="watches the parent", daemon=True).start()

@@ -1,0 +1,140 @@
+"""The consumer groups put together: log, projection and handlers, as subscribers of one FastStream broker."""
+
+from dataclasses import dataclass
+
+from handlers.attempts import Attempts
+from handlers.breaker import Breaker
+from handlers.call_twilio import CallTwilio
+from handlers.choose_model import reply_generators, turn_limits
+from handlers.journal import Journal
+from handlers.respond import RESPONDER_EVENTS, Manner, Responder
+from handlers.send import SENDER_EVENTS, Sender
+from handlers.settle import Settler
+from handlers.twilio_client import TwilioClient
+from projections.changes import RESPONDER, SENDER
+from projections.database import Database
+from projections.progress import Progress
+from projections.projector import Projector
+from projections.reader import Reader
+from settings import Settings
+from streams.consumer import BatchConsumer, GroupConsumer
+from streams.engines.choose import event_log
+from streams.engines.redis_groups import RedisOwnership
+from streams.engines.redis_log import RedisEventLog
+from streams.ownership import OnFatal
+from streams.retry import RetryPolicy
+
+PROJECTOR = "projector"
+STATUS_PATH = "/webhooks/twilio/status"
+
+OVERLOOKED_MARGIN_SECONDS = 30
+"""How much longer than a turn may take a message must wait until a tick looks for it."""
+
+GRACE_MARGIN_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Everything that one worker process consists of, not yet started."""
+
+    log: RedisEventLog
+    ownership: RedisOwnership
+    database: Database
+    twilio: TwilioClient
+    projector: Projector
+    projecting: BatchConsumer
+    responding: GroupConsumer
+    sending: GroupConsumer
+    respond: Attempts
+    send: Attempts
+
+    async def start(self) -> None:
+        """Begin to consume what the ownership gives us."""
+        await self.projecting.start(self.projector.project)
+        await self.responding.start(self.respond.run)
+        await self.sending.start(self.send.run)
+
+
+def build_groups(settings: Settings, on_fatal: OnFatal) -> Groups:
+    """Put a worker together; nothing is connected yet."""
+    log = event_log(settings)
+    url = settings.redis_url.get_secret_value()
+    ownership = RedisOwnership(
+        url, partitions=settings.stream_partitions, lease_seconds=settings.lease_seconds, on_fatal=on_fatal
+    )
+    database = Database(settings.database_url.get_secret_value())
+    progress = Progress(database)
+    projector = Projector(database, progress, epoch=lambda: log.epoch, declined=ownership.decline)
+    twilio = twilio_client(settings)
+    reader = Reader(database)
+    retry = RetryPolicy(settings.retry_max_attempts, settings.retry_base_seconds, settings.retry_max_seconds)
+
+    responder_breaker = Breaker(RESPONDER, pause_seconds=settings.retry_max_seconds)
+    responder_journal = Journal(log, progress, reader, source="prosa/responder")
+    responder = Responder(
+        responder_journal,
+        reply_generators(settings),
+        responder_breaker,
+        manner(settings),
+        show_typing=twilio.show_typing if settings.typing_indicator else None,
+    )
+
+    sender_breaker = Breaker(SENDER, pause_seconds=settings.retry_max_seconds)
+    sender_journal = Journal(log, progress, reader, source="prosa/sender")
+    call = CallTwilio(
+        sender_journal,
+        twilio,
+        ownership,
+        sender_breaker,
+        retry,
+        callback_url=settings.public_base_url + STATUS_PATH,
+        secret=settings.secret_key.get_secret_value(),
+        lease_seconds=settings.lease_seconds,
+    )
+    settler = Settler(
+        sender_journal, twilio, grace_seconds=grace_seconds(settings), absence_is_proof=settings.send_absence_is_proof
+    )
+    sender = Sender(sender_journal, call, settler, sender_breaker, retry)
+
+    return Groups(
+        log=log,
+        ownership=ownership,
+        database=database,
+        twilio=twilio,
+        projector=projector,
+        projecting=BatchConsumer(log, ownership, group=PROJECTOR, positions=projector.positions, on_fatal=on_fatal),
+        responding=GroupConsumer(
+            log, ownership, group=RESPONDER, names=RESPONDER_EVENTS, max_in_flight=settings.max_in_flight, on_fatal=on_fatal
+        ),
+        sending=GroupConsumer(
+            log, ownership, group=SENDER, names=SENDER_EVENTS, max_in_flight=settings.max_in_flight, on_fatal=on_fatal
+        ),
+        respond=Attempts(responder_journal, responder_breaker, retry, responder.respond),
+        send=Attempts(sender_journal, sender_breaker, retry, sender.send),
+    )
+
+
+def manner(settings: Settings) -> Manner:
+    """How the responder goes about an answer."""
+    overlooked_seconds = settings.ai_turn_timeout_seconds + settings.reply_quiet_seconds + OVERLOOKED_MARGIN_SECONDS
+    return Manner(
+        quiet_seconds=settings.reply_quiet_seconds,
+        limits=turn_limits(settings),
+        failure_sentence=settings.ai_failure_sentence,
+        overlooked_after_ms=round(overlooked_seconds * 1000),
+    )
+
+
+def twilio_client(settings: Settings) -> TwilioClient:
+    """Our calls to Twilio. A call ends well within a lease, so that a lease just renewed always outlives it."""
+    return TwilioClient(
+        account_sid=settings.twilio_account_sid,
+        auth_token=settings.twilio_auth_token[0].get_secret_value(),
+        api_url=settings.twilio_api_url,
+        timeout_seconds=min(settings.twilio_timeout_seconds, settings.lease_seconds / 2),
+    )
+
+
+def grace_seconds(settings: Settings) -> float:
+    """How long absence proves nothing: longer than whoever began the call can still be calling."""
+    return max(settings.send_proof_seconds, settings.lease_seconds + settings.twilio_timeout_seconds + GRACE_MARGIN_SECONDS)

@@ -1,0 +1,129 @@
+"""The two processes that run under `faststream run`: the consumer groups and the clock."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from faststream import FastStream
+from faststream.redis import RedisBroker
+
+from handlers.ending import Ending
+from handlers.groups import Groups, build_groups
+from handlers.health import Check, served
+from handlers.journal import patiently
+from handlers.ticker import Ticker
+from projections.database import Database
+from settings import Settings, load_settings
+from streams.engines.choose import event_log
+from streams.errors import ConfigurationError, FatalError
+from telemetry import configure_logging, log
+
+SILENT_SECONDS = 15.0
+"""A consumer that has not read for so long does not do its work: an idle one reads every second."""
+
+
+def app_from_environment() -> FastStream:
+    """The consumer groups as the environment configures them; `SystemExit` with one line where it is wrong."""
+    return _from_environment("handlers", build_app)
+
+
+def clock_from_environment() -> FastStream:
+    """The clock as the environment configures it; `SystemExit` with one line where it is wrong."""
+    return _from_environment("clock", build_clock)
+
+
+def build_app(settings: Settings) -> FastStream:
+    """The consumer groups of one process."""
+    ending = Ending()
+    groups = build_groups(settings, ending.fatal)
+
+    async def start() -> None:
+        if await _opened(groups.log.start, ending):
+            await groups.ownership.start()
+            await groups.start()
+
+    async def close() -> None:
+        await groups.twilio.close()
+        await groups.database.close()
+        await groups.log.close()
+
+    app = _application(settings, ending, live=lambda: [], ready=lambda: _not_reading(groups))
+    app.on_startup(start)
+    app.on_shutdown(groups.ownership.stop)
+    app.after_shutdown(close)
+    return app
+
+
+def build_clock(settings: Settings) -> FastStream:
+    """The clock."""
+    ending = Ending()
+    event_log_ = event_log(settings)
+    database = Database(settings.database_url.get_secret_value(), max_connections=1)
+    ticker = Ticker(event_log_, database, settings)
+    running: list[asyncio.Task[None]] = []
+
+    async def start() -> None:
+        if await _opened(event_log_.start, ending):
+            task = asyncio.create_task(ticker.run(), name="clock")
+            task.add_done_callback(lambda done: None if done.cancelled() else ending.fatal(done.exception() or FatalError()))
+            running.append(task)
+
+    async def stop() -> None:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        await database.close()
+        await event_log_.close()
+
+    app = _application(settings, ending, live=lambda: [], ready=lambda: _not_ticking(ticker))
+    app.on_startup(start)
+    app.on_shutdown(stop)
+    return app
+
+
+def _application(settings: Settings, ending: Ending, *, live: Check, ready: Check) -> FastStream:
+    @asynccontextmanager
+    async def lifespan(worker_id: int | None = None) -> AsyncIterator[None]:
+        async with ending.watched(app.exit, worker_id), _health(settings, worker_id or 0, live, ready):
+            yield
+
+    broker = RedisBroker(settings.redis_url.get_secret_value(), logger=log)
+    app = FastStream(broker, lifespan=lifespan, logger=log)
+    return app
+
+
+@asynccontextmanager
+async def _health(settings: Settings, worker: int, live: Check, ready: Check) -> AsyncIterator[None]:
+    if settings.metrics_port == 0:
+        yield
+        return
+    async with served(settings.metrics_host, settings.metrics_port + worker, live=live, ready=ready):
+        yield
+
+
+async def _opened(start: Callable[[], Awaitable[None]], ending: Ending) -> bool:
+    """Wait for the log as long as it takes; false where it must not be used."""
+    try:
+        await patiently(start)
+    except FatalError as error:
+        ending.fatal(error)
+        return False
+    return True
+
+
+def _not_reading(groups: Groups) -> list[str]:
+    consumers = (groups.projecting, groups.responding, groups.sending)
+    return [f"{consumer.group} does not read" for consumer in consumers if consumer.seconds_since_read > SILENT_SECONDS]
+
+
+def _not_ticking(ticker: Ticker) -> list[str]:
+    return ["no tick stands in the log yet, or the last one is late"] if ticker.is_late else []
+
+
+def _from_environment(process: str, build: Callable[[Settings], FastStream]) -> FastStream:
+    try:
+        settings = load_settings()
+        configure_logging(settings, process=process)
+        return build(settings)
+    except ConfigurationError as error:
+        raise SystemExit(f"prosa {process}: {'; '.join(str(error).splitlines())}") from None

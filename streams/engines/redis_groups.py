@@ -18,8 +18,8 @@ from streams.outage import Outage
 from streams.ownership import AttachedConsumers, OnFatal, PartitionConsumer, Takeover, exit_at_once, supervise
 from streams.retry import RetryPolicy
 
-CLAIM_SECONDS = 0.2
-"""How often a process looks for free partitions while it holds less than its share."""
+LOOK_SECONDS = 0.25
+"""How often a process looks whether members came or left, and for free partitions while it holds less than its share."""
 
 log = get_logger("prosa.ownership")
 
@@ -143,12 +143,12 @@ class RedisOwnership:
     async def _hold_once(self) -> float:
         """One round; returns the seconds until the next."""
         async with self._round:
-            if self._clock() >= self._renew_at:
+            if self._clock() >= self._renew_at or await self._leases.members() != self._members:
                 await self._renew()
                 self._hand_back_surplus()
-            is_satisfied = self._is_stopping or await self._claim()
-        until_renewal = max(0.0, self._renew_at - self._clock())
-        return until_renewal if is_satisfied else min(CLAIM_SECONDS, until_renewal)
+            if not self._is_stopping:
+                await self._claim()
+        return max(0.0, min(LOOK_SECONDS, self._renew_at - self._clock()))
 
     async def _renew(self) -> None:
         began, leases = self._clock(), dict(self._held)
@@ -177,17 +177,15 @@ class RedisOwnership:
         for partition in staying[self._share :]:
             self._hand_back(partition)
 
-    async def _claim(self) -> bool:
-        """Take what is free, up to the fair share; whether there is nothing more to look for soon."""
+    async def _claim(self) -> None:
+        """Take what is free, up to the fair share."""
         candidates = [partition for partition in range(self._partitions) if self._may_claim(partition)]
         room = self._share - len(self._held.keys() - self._adopted)
-        if not candidates:
-            return True
-        if room <= 0:
-            await self._adopt(candidates)
-            return True
         random.shuffle(candidates)
-        return await self._take(candidates, room) == room
+        if candidates and room > 0:
+            await self._take(candidates, room)
+        elif candidates:
+            await self._adopt(candidates)
 
     async def _adopt(self, candidates: Collection[int]) -> None:
         """Take beyond the share what stayed free for a whole lease: all others have their share, or decline it."""
@@ -199,7 +197,7 @@ class RedisOwnership:
             await self._take(overdue, len(overdue))
             self._adopted &= self._held.keys()
 
-    async def _take(self, partitions: Collection[int], most: int) -> int:
+    async def _take(self, partitions: Collection[int], most: int) -> None:
         began = self._clock()
         takeovers = await self._leases.claim(partitions, most)
         for takeover in takeovers:
@@ -210,7 +208,6 @@ class RedisOwnership:
             self._consumers.gained(takeover)
             if self._is_stopping or takeover.partition in self._declined:
                 self._hand_back(takeover.partition)
-        return len(takeovers)
 
     def _may_claim(self, partition: int) -> bool:
         return partition not in self._held and partition not in self._handovers and partition not in self._declined

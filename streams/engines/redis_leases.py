@@ -86,6 +86,11 @@ class RedisLeases:
             members, *kept = await self._renew(keys=keys, args=[self.member, self._life_ms, *partitions])
         return Renewed(members, frozenset(kept))
 
+    async def members(self) -> int:
+        """How many members have told lately that they live."""
+        with unavailable_on_failure():
+            return int(await self._client.zcard(MEMBERS_KEY))
+
     async def free(self, partitions: Collection[int]) -> list[int]:
         """Which of these nobody holds."""
         with unavailable_on_failure():

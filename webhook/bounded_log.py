@@ -1,14 +1,17 @@
 """The log as the webhook needs it: every call ends within a limit, and a log that was down is opened by whoever comes next."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable
+from contextlib import suppress
 from time import perf_counter
+from typing import TypeVar
 
 from streams.errors import LogUnavailable, TransientError
 from streams.events import Event
 from streams.log import Appended, EventLog
 from webhook.metrics import DoorMetrics
+
+Result = TypeVar("Result")
 
 
 class BoundedLog:
@@ -27,24 +30,19 @@ class BoundedLog:
 
     async def open(self) -> None:
         """Verify the log, if nobody has yet; all who ask at once share one try, which goes on past their deadline."""
-        async with _within(self._seconds):
-            await self._start()
+        await self._bounded(self._start())
 
     async def append(self, event: Event) -> Appended:
         """Make the event durable."""
         started = perf_counter()
-        async with _within(self._seconds):
-            await self._start()
-            appended = await self._log.append(event)
+        appended = await self._bounded(self._append(event))
         self._metrics.appended(perf_counter() - started)
         return appended
 
     async def is_reachable(self) -> bool:
         """Whether the log is verified and answers now."""
         with suppress(TransientError):
-            async with _within(self._seconds):
-                await self._start()
-                await self._log.time_ms()
+            await self._bounded(self._time_ms())
             return True
         return False
 
@@ -61,14 +59,20 @@ class BoundedLog:
         if not self._starting.done():
             await asyncio.shield(self._starting)
 
+    async def _append(self, event: Event) -> Appended:
+        await self._start()
+        return await self._log.append(event)
 
-@asynccontextmanager
-async def _within(seconds: float) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError:
-        raise LogUnavailable("no answer in time") from None
+    async def _time_ms(self) -> int:
+        await self._start()
+        return await self._log.time_ms()
+
+    async def _bounded(self, work: Awaitable[Result]) -> Result:
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await work
+        except TimeoutError:
+            raise LogUnavailable("no answer in time") from None
 
 
 def _has_failed(start: asyncio.Task[None]) -> bool:

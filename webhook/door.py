@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -12,7 +12,6 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from settings import Settings, load_settings
-from streams.engines.choose import event_log
 from streams.errors import FatalError, LogUnavailable
 from streams.events import MessageReceived, MessageStatusChanged
 from streams.log import EventLog
@@ -30,6 +29,8 @@ STATUS_PATH = "/webhooks/twilio/status"
 
 def door_from_environment() -> ASGIApp:
     """The webhook as the environment configures it. Raises `ConfigurationError`."""
+    from streams.engines.choose import event_log
+
     settings = load_settings()
     configure_logging(settings, process="webhook")
     _let_uvicorn_log_as_we_do()
@@ -48,10 +49,10 @@ def create_door(settings: Settings, event_log: EventLog, registry: CollectorRegi
     health = HealthEndpoints(events, metrics)
     tokens = [token.get_secret_value() for token in settings.twilio_auth_token]
 
-    def endpoint(path: str, reading: Reading) -> Route:
-        check = SignatureCheck(settings.public_base_url, path, tokens)
-        return Route(path, TwilioEndpoint(path, reading, check, events, metrics), methods=["POST"])
-
+    endpoints = {
+        path: TwilioEndpoint(path, reading, SignatureCheck(settings.public_base_url, path, tokens), events, metrics)
+        for path, reading in _readings(settings).items()
+    }
     api = FastAPI(
         title="Prosa webhook",
         docs_url=None,
@@ -61,29 +62,40 @@ def create_door(settings: Settings, event_log: EventLog, registry: CollectorRegi
         lifespan=partial(_lifespan, events),
     )
     api.router.routes += [
-        endpoint(MESSAGES_PATH, _message_reading(settings.twilio_account_sid)),
-        endpoint(STATUS_PATH, _status_reading(settings.twilio_account_sid, settings.secret_key.get_secret_value())),
+        *(Route(path, endpoint, methods=["POST"]) for path, endpoint in endpoints.items()),
         Route("/health/live", health.live),
         Route("/health/ready", health.ready),
         Route("/metrics", health.metrics),
     ]
-    return RequestLimits(RefusalInOneLine(api), limits, metrics)
+    return RequestLimits(Door(api, endpoints), limits, metrics)
 
 
-class RefusalInOneLine:
-    """ASGI middleware: a start that is refused on purpose is told in one line, without a traceback."""
+class Door:
+    """
+    The application behind the limits: Twilio's posts take a short cut past the framework, which is a fourth of their time.
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    A start that is refused on purpose is told in one line, without a traceback.
+    """
+
+    def __init__(self, api: FastAPI, endpoints: Mapping[str, TwilioEndpoint]) -> None:
+        self._api = api
+        self._endpoints = endpoints
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_told(message: Message) -> None:
-            refusal = sys.exc_info()[1]
-            if message["type"] == "lifespan.startup.failed" and isinstance(refusal, FatalError):
-                message = {**message, "message": f"{type(refusal).__name__}: {refusal}"}
-            await send(message)
+        if scope["type"] == "lifespan":
+            await self._api(scope, receive, partial(_send_refusal_in_one_line, send))
+        elif scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self._endpoints:
+            await self._endpoints[scope["path"]](scope, receive, send)
+        else:
+            await self._api(scope, receive, send)
 
-        await self._app(scope, receive, send_told if scope["type"] == "lifespan" else send)
+
+async def _send_refusal_in_one_line(send: Send, message: Message) -> None:
+    """Called while the refusal is being handled."""
+    refusal = sys.exc_info()[1]
+    if message["type"] == "lifespan.startup.failed" and isinstance(refusal, FatalError):
+        message = {**message, "message": f"{type(refusal).__name__}: {refusal}"}
+    await send(message)
 
 
 @asynccontextmanager
@@ -102,18 +114,16 @@ async def _open(events: BoundedLog) -> None:
         log.warning("the log is not reachable yet; answering 503 until it is", reason=str(error))
 
 
-def _message_reading(account: str) -> Reading:
+def _readings(settings: Settings) -> Mapping[str, Reading]:
+    account, secret = settings.twilio_account_sid, settings.secret_key.get_secret_value()
+
     def read_message(form: Form, _: bytes) -> tuple[str, MessageReceived]:
         return message_received(form, account)
 
-    return read_message
-
-
-def _status_reading(account: str, secret: str) -> Reading:
     def read_status(form: Form, query: bytes) -> tuple[str, MessageStatusChanged]:
         return message_status_changed(form, query, account, secret)
 
-    return read_status
+    return {MESSAGES_PATH: read_message, STATUS_PATH: read_status}
 
 
 def _let_uvicorn_log_as_we_do() -> None:

@@ -39,11 +39,15 @@ class SignatureHeaders:
 
 def signature_headers(headers: Headers) -> SignatureHeaders:
     """Find the signature among ASGI headers, whose names are lower case."""
-    signatures = [value for name, value in headers if name == SIGNATURE_HEADER]
-    settings = [value for name, value in headers if name == ALGORITHM_HEADER]
+    signatures, settings = [], []
+    for name, value in headers:
+        if name == SIGNATURE_HEADER:
+            signatures.append(value)
+        elif name == ALGORITHM_HEADER:
+            settings.append(value)
     return SignatureHeaders(
         signature=signatures[0] if len(signatures) == 1 else None,
-        digest=_digest_named_in(settings[0] if settings else b"") if len(settings) <= 1 else None,
+        digest="sha1" if not settings else _digest_named_in(settings[0]) if len(settings) == 1 else None,
     )
 
 
@@ -76,7 +80,11 @@ def signature_of(token: bytes, url: bytes, form: bytes, digest: str) -> bytes:
 
 def signed_form(form: Mapping[str, Sequence[str]]) -> bytes:
     """A form as it is signed: sorted names, each with its sorted set of values, blank ones included."""
-    return "".join(name + value for name in sorted(form) for value in sorted(set(form[name]))).encode()
+    signed: list[str] = []
+    for name in sorted(form):
+        for value in sorted(set(form[name])) if len(form[name]) > 1 else form[name]:
+            signed += name, value
+    return "".join(signed).encode()
 
 
 class SignatureCheck:

@@ -1,4 +1,4 @@
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import pytest
 from hypothesis import given
@@ -189,6 +189,18 @@ def test_a_refusal_carries_no_value() -> None:
 
 def test_raw_unescaped_text_is_read() -> None:
     assert read_form("Body=Olá+👋&bad=%zz%".encode()) == {"Body": ("Olá 👋",), "bad": ("%zz%",)}
+
+
+@given(st.one_of(st.binary(max_size=60), st.text("a=&%+;C38Aé", max_size=40).map(str.encode)))
+def test_a_form_is_read_as_the_standard_library_reads_it(body: bytes) -> None:
+    expected: dict[str, tuple[str, ...]] = {}
+    try:
+        for name, value in parse_qsl(body.decode(), keep_blank_values=True, errors="strict"):
+            expected[name] = (*expected.get(name, ()), value)
+    except UnicodeDecodeError:
+        assert refusal(body).reason == "not UTF-8"
+    else:
+        assert read_form(body) == expected
 
 
 def test_a_nul_becomes_the_replacement_character() -> None:

@@ -11,7 +11,7 @@ from streams.delivery import Delivery, Handler
 from streams.envelope import decode, name_of
 from streams.errors import FatalError, LogUnavailable, NewerEvent, TransientError, UndecodableEvent
 from streams.log import EventLog, Record
-from streams.outage import Outage, place_of
+from streams.outage import Outage, place_of, until_available
 from streams.ownership import OnFatal, PartitionOwnership, Takeover, exit_at_once, supervise
 from streams.partitions import START
 from streams.reader import Reader, is_being_cancelled
@@ -223,15 +223,10 @@ class GroupConsumer:
         return Delivery(self.group, record, decode(record.value), caught_up_to, isolated)
 
     async def _read_again(self, partition: int, position: int, limit: int) -> list[Record]:
-        outage = Outage(f"group {self.group} cannot read the log again")
-        while True:
-            try:
-                records = list(await self._log.read({partition: position - 1}, limit=limit))
-            except LogUnavailable as error:
-                await asyncio.sleep(outage.failed(error))
-            else:
-                outage.over()
-                return records
+        async def read() -> list[Record]:
+            return list(await self._log.read({partition: position - 1}, limit=limit))
+
+        return await until_available(read, f"group {self.group} cannot read the log again")
 
     # -------------------------------------------------------------------------------------------------------- handling
 

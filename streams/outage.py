@@ -1,14 +1,20 @@
 """One line when something stops answering and one when it answers again, however often it is tried in between."""
 
+import asyncio
 import random
 import traceback
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 
 from structlog import get_logger
 
+from streams.errors import LogUnavailable
 from streams.retry import RetryPolicy
 
 log = get_logger("prosa.outage")
+
+T = TypeVar("T")
 
 POLICY = RetryPolicy(base_seconds=0.1, max_seconds=2.0)
 
@@ -39,3 +45,16 @@ def place_of(error: BaseException) -> str:
     """The innermost frames that raised, without any message: a message may hold what must not be logged."""
     frames = traceback.extract_tb(error.__traceback__)[-4:]
     return " < ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(frames))
+
+
+async def until_available(call: Callable[[], Awaitable[T]], what: str) -> T:
+    """Try until the log answers, however long it takes."""
+    outage = Outage(what)
+    while True:
+        try:
+            answer = await call()
+        except LogUnavailable as error:
+            await asyncio.sleep(outage.failed(error))
+        else:
+            outage.over()
+            return answer

@@ -42,6 +42,9 @@ def configure_logging(settings: Settings, *, process: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
+    for libraries_own in ("faststream", "uvicorn", "uvicorn.error", "uvicorn.access"):
+        logging.getLogger(libraries_own).handlers.clear()
+        logging.getLogger(libraries_own).propagate = True
     for chatty in ("uvicorn.access", "httpx2", "httpcore2", "openai", "aiohttp.access"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     structlog.contextvars.bind_contextvars(process=process)

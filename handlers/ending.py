@@ -23,6 +23,11 @@ class Ending:
         self._error: BaseException | None = None
         self._ask: Callable[[], None] | None = None
 
+    @property
+    def is_fatal(self) -> bool:
+        """Whether the process is to stop because of an error."""
+        return self._error is not None
+
     def fatal(self, error: BaseException) -> None:
         """Stop the process; may be called from anywhere in its loop, the first error counts."""
         if self._error is None:

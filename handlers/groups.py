@@ -1,6 +1,9 @@
 """The consumer groups put together: log, projection and handlers, as subscribers of one FastStream broker."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from faststream.redis import RedisBroker
 
 from handlers.attempts import Attempts
 from handlers.breaker import Breaker
@@ -18,9 +21,12 @@ from projections.projector import Projector
 from projections.reader import Reader
 from settings import Settings
 from streams.consumer import BatchConsumer, GroupConsumer
+from streams.delivery import Delivery
 from streams.engines.choose import event_log
 from streams.engines.redis_groups import RedisOwnership
 from streams.engines.redis_log import RedisEventLog
+from streams.engines.redis_subscriber import subscribe
+from streams.log import Record
 from streams.ownership import OnFatal
 from streams.retry import RetryPolicy
 
@@ -48,11 +54,21 @@ class Groups:
     respond: Attempts
     send: Attempts
 
-    async def start(self) -> None:
-        """Begin to consume what the ownership gives us."""
-        await self.projecting.start(self.projector.project)
-        await self.responding.start(self.respond.run)
-        await self.sending.start(self.send.run)
+    def subscribe(self, broker: RedisBroker) -> None:
+        """Make the groups subscribers of the broker: it starts and stops them, and documents them."""
+
+        async def project(records: Sequence[Record]) -> None:
+            await self.projector.project(records)
+
+        async def respond(delivery: Delivery) -> None:
+            await self.respond.run(delivery)
+
+        async def send(delivery: Delivery) -> None:
+            await self.send.run(delivery)
+
+        subscribe(broker, self.projecting, project, description="Folds the log into the read model.")
+        subscribe(broker, self.responding, respond, description="Answers what contacts wrote.")
+        subscribe(broker, self.sending, send, description="Sends accepted replies through Twilio.")
 
 
 def build_groups(settings: Settings, on_fatal: OnFatal) -> Groups:

@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 
 from faststream import FastStream
 from faststream.redis import RedisBroker
+from faststream.specification import AsyncAPI
 
 from handlers.ending import Ending
 from handlers.groups import Groups, build_groups
@@ -37,18 +39,23 @@ def build_app(settings: Settings) -> FastStream:
     ending = Ending()
     groups = build_groups(settings, ending.fatal)
 
-    async def start() -> None:
-        if await _opened(groups.log.start, ending):
+    async def open_log() -> None:
+        await _opened(groups.log.start, ending)
+
+    async def claim() -> None:
+        if not ending.is_fatal:
             await groups.ownership.start()
-            await groups.start()
 
     async def close() -> None:
         await groups.twilio.close()
         await groups.database.close()
         await groups.log.close()
 
-    app = _application(settings, ending, live=lambda: [], ready=lambda: _not_reading(groups))
-    app.on_startup(start)
+    broker = _broker(settings)
+    groups.subscribe(broker)
+    app = _application(settings, broker, ending, live=lambda: [], ready=lambda: _not_reading(groups))
+    app.on_startup(open_log)
+    app.after_startup(claim)
     app.on_shutdown(groups.ownership.stop)
     app.after_shutdown(close)
     return app
@@ -75,20 +82,25 @@ def build_clock(settings: Settings) -> FastStream:
         await database.close()
         await event_log_.close()
 
-    app = _application(settings, ending, live=lambda: [], ready=lambda: _not_ticking(ticker))
+    app = _application(settings, _broker(settings), ending, live=lambda: [], ready=lambda: _not_ticking(ticker))
     app.on_startup(start)
     app.on_shutdown(stop)
     return app
 
 
-def _application(settings: Settings, ending: Ending, *, live: Check, ready: Check) -> FastStream:
+def _broker(settings: Settings) -> RedisBroker:
+    """Handlers take what the log delivers as it is; nothing is to be validated a second time."""
+    return RedisBroker(settings.redis_url.get_secret_value(), logger=log, apply_types=False)
+
+
+def _application(settings: Settings, broker: RedisBroker, ending: Ending, *, live: Check, ready: Check) -> FastStream:
     @asynccontextmanager
     async def lifespan(worker_id: int | None = None) -> AsyncIterator[None]:
         async with ending.watched(app.exit, worker_id), _health(settings, worker_id or 0, live, ready):
             yield
 
-    broker = RedisBroker(settings.redis_url.get_secret_value(), logger=log)
-    app = FastStream(broker, lifespan=lifespan, logger=log)
+    specification = AsyncAPI(title="Prosa", version=version("prosa"), description="The log's consumer groups.")
+    app = FastStream(broker, lifespan=lifespan, logger=log, specification=specification)
     return app
 
 

@@ -1,6 +1,5 @@
 """The webhook put together: limits, then signature, then fields, then the log."""
 
-import logging
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -33,7 +32,6 @@ def door_from_environment() -> ASGIApp:
 
     settings = load_settings()
     configure_logging(settings, process="webhook")
-    _let_uvicorn_log_as_we_do()
     return create_door(settings, event_log(settings), REGISTRY)
 
 
@@ -124,11 +122,3 @@ def _readings(settings: Settings) -> Mapping[str, Reading]:
         return message_status_changed(form, query, account, secret)
 
     return {MESSAGES_PATH: read_message, STATUS_PATH: read_status}
-
-
-def _let_uvicorn_log_as_we_do() -> None:
-    """uvicorn gave its loggers handlers of their own before it imported us."""
-    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
-        logger = logging.getLogger(name)
-        logger.handlers.clear()
-        logger.propagate = True

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-from streams.errors import ConfigurationError, ReadModelUnavailable
+from projections.postgres_errors import sorted_errors
 
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 """A connection of the pool."""
@@ -21,19 +21,7 @@ TRANSACTION_POOLER_PORT = 6543
 
 COMMAND_TIMEOUT_SECONDS = 30.0
 CONNECT_TIMEOUT_SECONDS = 5.0
-
-UNAVAILABLE = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.TransactionRollbackError,
-    asyncpg.ReadOnlySQLTransactionError,
-)
-"""What may pass: the server is away, restarts, is full, or chose this transaction as a deadlock's victim."""
+CLOSE_TIMEOUT_SECONDS = 2.0
 
 
 @cache
@@ -43,7 +31,7 @@ def sql(name: str) -> str:
 
 
 class Database:
-    """A pool that is opened at first use and opens again after the server was away."""
+    """A pool that is opened at first use and connects again after the server was away."""
 
     def __init__(self, url: str, *, max_connections: int = 8) -> None:
         self._url = url
@@ -54,26 +42,29 @@ class Database:
     @asynccontextmanager
     async def transaction(self, *, readonly: bool = False) -> AsyncIterator[Connection]:
         """
-        One transaction; everything inside is written, or nothing.
+        One transaction; everything inside is written, or nothing. It may be cancelled at any time.
 
         Reads use one too: a transaction pooler keeps a statement and its execution together only inside one. Raises
-        `ReadModelUnavailable` when Postgres is away.
+        `ReadModelUnavailable` and `ConfigurationError`; after the former nobody knows whether it was committed.
         """
-        try:
+        with sorted_errors():
             pool = await self._opened()
-            async with pool.acquire(timeout=COMMAND_TIMEOUT_SECONDS) as connection, connection.transaction(readonly=readonly):
-                yield connection
-        except asyncpg.UndefinedTableError as error:
-            raise ReadModelUnavailable("the tables are missing; run: prosa migrate") from error
-        except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:
-            raise ConfigurationError(f"DATABASE_URL: Postgres answers {type(error).__name__}") from error
-        except UNAVAILABLE as error:
-            raise ReadModelUnavailable(type(error).__name__) from error
+            try:
+                async with pool.acquire(timeout=COMMAND_TIMEOUT_SECONDS) as connection, connection.transaction(readonly=readonly):
+                    yield connection
+            except asyncpg.UndefinedTableError:
+                await pool.expire_connections()  # a migration sets the search_path of new connections
+                raise
 
     async def close(self) -> None:
-        if self._pool is not None:
-            self._pool.terminate()
-            self._pool = None
+        """Let every transaction end, for a moment; then cut them off."""
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        try:
+            await asyncio.wait_for(pool.close(), CLOSE_TIMEOUT_SECONDS)
+        except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            pool.terminate()
 
     async def _opened(self) -> asyncpg.Pool:
         async with self._opening:
@@ -86,5 +77,10 @@ class Database:
                     command_timeout=COMMAND_TIMEOUT_SECONDS,
                     timeout=CONNECT_TIMEOUT_SECONDS,
                     statement_cache_size=0 if is_pooler else 100,
+                    reset=_leave_as_it_is,
                 )
             return self._pool
+
+
+async def _leave_as_it_is(_: asyncpg.Connection) -> None:
+    """Nothing here changes a session, and behind a transaction pooler there is none to reset; it would cost a round trip."""

@@ -1,48 +1,23 @@
 """A batch of the log, folded onto what was loaded: pure, so that the live projector and a rebuild share it."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from projections.conversation import advance, evolve
+from projections.conversation import evolve
+from projections.deadline_queue import DeadlineQueue
+from projections.entries import Entry, Timed
 from projections.state import Change, Conversation, DeadLetter, Message, PartitionState, Reply, ThreadState
-from streams.envelope import decode
-from streams.errors import UndecodableEvent
-from streams.events import ClockAdvanced, ClockTicked, Event, MessageReceived, MessageSent, MessageStatusChanged
+from streams.events import Event
 from streams.log import Record
 
 Key = tuple[type[Change], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A record as it was understood; `event` is None where it was not."""
-
-    record: Record
-    event: Event | None
-    error: str | None = None
-
-    @property
-    def thread(self) -> str | None:
-        """The thread that this entry concerns, where it concerns just one."""
-        return self.event.subject if self.event and not self.event.subject.startswith("partition/") else None
-
-    @property
-    def sid(self) -> str | None:
-        """The Twilio sid that the event speaks of."""
-        data = self.event.data if self.event else None
-        return data.sid if isinstance(data, MessageReceived | MessageSent | MessageStatusChanged) else None
-
-    @property
-    def moves_time(self) -> bool:
-        """Whether this entry shows every silent thread of the partition how late it is."""
-        return self.event is not None and isinstance(self.event.data, ClockTicked | ClockAdvanced)
-
-
-@dataclass(frozen=True, slots=True)
 class Skipped:
-    """Poison: an entry that could not be decoded (`thread` is empty), or not folded into one thread."""
+    """Poison: an entry that could not be read or written at all (`thread` is empty), or not folded into one thread."""
 
     record: Record
     thread: str
@@ -61,99 +36,110 @@ class Archived:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A changed row, and the record that first changed it in this batch."""
+    """A changed row; the thread and the record are those that first changed it in this batch."""
 
     change: Change
-    thread: ThreadState
+    thread: str
+    owner: str
     record: Record
 
 
 @dataclass(slots=True)
 class Fold:
-    """The states that a batch starts from and, once folded, those that it ends with, and all that is to be written."""
+    """
+    The states that a batch starts from and, once folded, those that it ends with, and all that is to be written.
+
+    `known` holds the messages whose sids occur in the batch, whichever thread they belong to: a sid is Twilio's and unique.
+    """
 
     partitions: dict[int, PartitionState]
     chains: dict[int, bytes]
     threads: dict[str, ThreadState]
     partition_of_thread: dict[str, int]
+    known: dict[str, Message]
     touched: set[str] = field(default_factory=set)
     rows: dict[Key, Row] = field(default_factory=dict)
     archived: list[Archived] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     positions: dict[int, int] = field(default_factory=dict)
+    _queues: dict[int, DeadlineQueue] | None = None
+
+    def queue(self, partition: int) -> DeadlineQueue:
+        """The deadlines of a partition's threads, gathered when the first tick asks."""
+        if self._queues is None:
+            self._queues = {}
+            for thread, state in self.threads.items():
+                self._queues.setdefault(self.partition_of_thread[thread], DeadlineQueue()).put(thread, deadline_ms(state))
+        return self._queues.setdefault(partition, DeadlineQueue())
+
+    def put(self, thread: str, state: ThreadState, partition: int) -> None:
+        """Note a thread's new state."""
+        self.threads[thread] = state
+        self.partition_of_thread[thread] = partition
+        self.touched.add(thread)
+        if self._queues is not None:
+            self.queue(partition).put(thread, deadline_ms(state))
 
 
-def understand(record: Record) -> Entry:
-    """Decode a record. Raises `NewerEvent` for what only a newer process may read."""
-    try:
-        return Entry(record, decode(record.value))
-    except UndecodableEvent as error:
-        return Entry(record, None, str(error))
+def deadline_ms(state: ThreadState) -> int | None:
+    """When silence next changes this thread, as the fold last noted it."""
+    return state.conversation.next_deadline_at_ms if state.conversation else None
 
 
-def time_of_last_tick(entries: Iterable[Entry], state: PartitionState) -> int | None:
-    """The log time at the last entry of one partition's batch that moves time, to load what is due by then."""
-    last = None
-    for entry in entries:
-        state = advance(state, entry.event, entry.record.appended_at_ms)
-        last = state.log_time_ms if entry.moves_time else last
-    return last
-
-
-def with_known(state: ThreadState, messages: Mapping[str, Message]) -> ThreadState:
-    """Give a thread the messages whose sids its batch speaks of."""
-    return replace(state, known=MappingProxyType(dict(messages)), changes=())
-
-
-def fold_batch(fold: Fold, entries: Sequence[Entry]) -> None:
+def fold_batch(fold: Fold, entries: Iterable[Timed]) -> None:
     """Fold entries, in the order of each partition, into the given states."""
-    for entry in entries:
-        record = entry.record
-        partition = advance(fold.partitions[record.partition], entry.event, record.appended_at_ms)
-        fold.partitions[record.partition] = partition
+    for each in entries:
+        entry, record = each.entry, each.entry.record
+        fold.partitions[record.partition] = each.partition
         fold.positions[record.partition] = record.position
-        _archive(fold, entry, partition)
+        _archive(fold, each)
         if entry.event is None:
-            fold.skipped.append(Skipped(record, "", entry.error or ""))
+            fold.skipped.append(Skipped(record, "", entry.error))
         elif entry.thread is not None:
-            _fold_into(fold, entry.thread, entry.event, record, partition)
+            _fold_into(fold, entry.thread, entry, entry.event, each.partition)
         elif entry.moves_time:
-            for thread in _due(fold, record.partition, partition.log_time_ms):
-                _fold_into(fold, thread, entry.event, record, partition)
+            _fold_into_due(fold, entry, entry.event, each.partition)
 
 
-def _fold_into(fold: Fold, thread: str, event: Event, record: Record, partition: PartitionState) -> None:
+def _fold_into_due(fold: Fold, entry: Entry, event: Event, partition: PartitionState) -> None:
+    queue = fold.queue(entry.record.partition)
+    for thread in queue.take(partition.log_time_ms):
+        deadline = deadline_ms(fold.threads[thread])
+        if deadline is not None and deadline <= partition.log_time_ms and not _fold_into(fold, thread, entry, event, partition):
+            queue.put(thread, deadline)
+
+
+def _fold_into(fold: Fold, thread: str, entry: Entry, event: Event, partition: PartitionState) -> bool:
+    """Fold one event into one thread; what fails there is recorded, and harms no other thread."""
     before = fold.threads.get(thread) or ThreadState(thread, event.owner)
+    known = {entry.sid: fold.known[entry.sid]} if entry.sid and entry.sid in fold.known else {}
     try:
-        after = evolve(before, event, partition)
+        after = evolve(replace(before, known=MappingProxyType(known), changes=()), event, partition)
     except Exception as error:  # noqa: BLE001 - the one place where any failure of the fold is recorded as poison
-        fold.skipped.append(Skipped(record, thread, type(error).__name__))
-        return
+        fold.skipped.append(Skipped(entry.record, thread, type(error).__name__))
+        return False
     for change in after.changes:
-        key = (type(change), _identity(change))
-        first = fold.rows.get(key)
-        fold.rows[key] = Row(change, after, first.record if first else record)
-    fold.threads[thread] = replace(after, changes=())
-    fold.partition_of_thread[thread] = record.partition
-    fold.touched.add(thread)
+        _note(fold, change, after, entry.record)
+    fold.put(thread, after, entry.record.partition)
+    return True
 
 
-def _due(fold: Fold, partition: int, log_time_ms: int) -> list[str]:
-    return [
-        thread
-        for thread, state in fold.threads.items()
-        if fold.partition_of_thread.get(thread) == partition
-        and state.conversation is not None
-        and state.conversation.next_deadline_at_ms is not None
-        and state.conversation.next_deadline_at_ms <= log_time_ms
-    ]
+def _note(fold: Fold, change: Change, state: ThreadState, record: Record) -> None:
+    key = (type(change), _identity(change))
+    first = fold.rows.get(key)
+    fold.rows[key] = (
+        Row(change, first.thread, first.owner, first.record) if first else Row(change, state.thread, state.owner, record)
+    )
+    if isinstance(change, Message):
+        fold.known[change.sid] = change
 
 
-def _archive(fold: Fold, entry: Entry, partition: PartitionState) -> None:
-    digest = hashlib.sha256(entry.record.value).digest()
-    chain = hashlib.sha256(fold.chains[entry.record.partition] + digest).digest()
-    fold.chains[entry.record.partition] = chain
-    fold.archived.append(Archived(entry, partition.log_time_ms, digest, chain))
+def _archive(fold: Fold, each: Timed) -> None:
+    record = each.entry.record
+    digest = hashlib.sha256(record.value).digest()
+    chain = hashlib.sha256(fold.chains[record.partition] + digest).digest()
+    fold.chains[record.partition] = chain
+    fold.archived.append(Archived(each.entry, each.partition.log_time_ms, digest, chain))
 
 
 def _identity(change: Change) -> str:

@@ -2,12 +2,13 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-
-import asyncpg
+from dataclasses import replace
 
 from projections import store
-from projections.database import Connection, Database
-from projections.folding import Entry, Fold, Skipped, fold_batch, time_of_last_tick, understand, with_known
+from projections.database import COMMAND_TIMEOUT_SECONDS, Connection, Database
+from projections.entries import Entry, Timed, time_of_last_tick, timed, understand, unreadable
+from projections.folding import Fold, fold_batch
+from projections.postgres_errors import UNWRITABLE
 from projections.progress import Progress
 from projections.state import ThreadState
 from projections.store import Checkpoint
@@ -18,8 +19,8 @@ from telemetry import log
 CACHED_THREADS = 20_000
 """Thread states kept between batches; a state takes some kilobytes."""
 
-UNWRITABLE = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
-"""What Postgres can never store, such as a NUL in a text: poison, not an outage."""
+SILENCE_SECONDS = 10.0
+"""How long a transaction may pause between statements: so long a projector that was suspended inside one holds up the next owner."""
 
 
 class CheckpointMoved(TransientError):
@@ -28,7 +29,7 @@ class CheckpointMoved(TransientError):
 
 class Projector:
     """
-    The one writer of the read model for the partitions that this process owns.
+    The one writer of the read model for the partitions that this process owns. One call at a time.
 
     Redelivery changes nothing: what stands at or below a checkpoint is left out, and a checkpoint moves only from the value last
     seen. `declined` is told of a partition that holds an event of a newer version; `epoch` tells the log's, once it is open.
@@ -40,7 +41,8 @@ class Projector:
         self._database = database
         self._progress = progress
         self._epoch = epoch
-        self._declined = declined
+        self._decline = declined
+        self._declined: set[int] = set()
         self._checkpoints: dict[int, Checkpoint] = {}
         self._cache: OrderedDict[str, ThreadState] = OrderedDict()
 
@@ -54,105 +56,108 @@ class Projector:
             if checkpoint.epoch != epoch:
                 raise LogMismatch(f"partition {checkpoint.partition}: checkpoint of epoch {checkpoint.epoch}, log {epoch}")
         self._cache.clear()
+        self._declined.difference_update(wanted)
         self._checkpoints.update(checkpoints)
         positions = {partition: checkpoint.position for partition, checkpoint in checkpoints.items()}
-        self._progress.moved(positions)
+        self._progress.found(positions)
         return positions
 
     async def project(self, records: Sequence[Record]) -> None:
         """Fold a batch and commit it. Raises `CheckpointMoved` where the positions must be asked for again."""
         new = [record for record in records if record.position > self._checkpoints[record.partition].position]
         entries = self._understood(new)
-        if not entries:
-            return
-        try:
-            await self._commit(entries)
-        except UNWRITABLE as error:
-            await self._commit_apart(entries, error)
+        if entries:
+            await self._commit_or_divide(entries)
 
     def _understood(self, records: Sequence[Record]) -> list[Entry]:
+        """The entries up to the first, in each partition, that only a newer process may read."""
         entries: list[Entry] = []
-        declined: set[int] = set()
         for record in records:
-            if record.partition in declined:
+            if record.partition in self._declined:
                 continue
             try:
                 entries.append(understand(record))
             except NewerEvent as error:
-                declined.add(record.partition)
-                self._declined(record.partition, error)
+                self._declined.add(record.partition)
+                self._decline(record.partition, error)
         return entries
 
-    async def _commit_apart(self, entries: Sequence[Entry], error: Exception) -> None:
-        """One of these cannot be written: find it by halves, and record it as skipped."""
-        self._cache.clear()
-        if len(entries) == 1:
-            await self._commit(entries, poison=type(error).__name__)
-            return
-        middle = len(entries) // 2
-        for half in (entries[:middle], entries[middle:]):
-            try:
-                await self._commit(half)
-            except UNWRITABLE as cause:
-                await self._commit_apart(half, cause)
+    async def _commit_or_divide(self, entries: Sequence[Entry]) -> None:
+        """Where one of these cannot be written, find it by halves, and record it as skipped."""
+        try:
+            await self._commit(entries)
+        except UNWRITABLE as error:
+            if len(entries) == 1:
+                await self._commit([unreadable(entries[0].record, type(error).__name__)])
+                return
+            middle = len(entries) // 2
+            await self._commit_or_divide(entries[:middle])
+            await self._commit_or_divide(entries[middle:])
 
-    async def _commit(self, entries: Sequence[Entry], *, poison: str | None = None) -> None:
+    async def _commit(self, entries: Sequence[Entry]) -> None:
         seen = {entry.record.partition: self._checkpoints[entry.record.partition] for entry in entries}
         async with self._database.transaction() as connection:
-            fold = await self._load(connection, entries, seen)
-            if poison is None:
-                fold_batch(fold, entries)
-            else:
-                _skip(fold, entries[0], poison)
+            await self._lock(connection, seen)
+            batch = _timed(entries, seen)
+            fold = await self._load(connection, batch, seen)
+            for of_partition in batch.values():
+                fold_batch(fold, of_partition)
             await store.write_fold(connection, fold)
             moved = {partition: _moved(fold, checkpoint) for partition, checkpoint in seen.items()}
-            for partition, checkpoint in sorted(moved.items()):
-                if not await store.move_checkpoint(connection, seen[partition], checkpoint):
-                    self._cache.clear()
-                    raise CheckpointMoved(f"partition {partition}")
+            await store.move_checkpoints(connection, moved.values())
         self._checkpoints.update(moved)
         self._remember(fold)
         self._progress.moved(fold.positions)
         for skipped in fold.skipped:
             log.error("event.skipped", partition=skipped.record.partition, position=skipped.record.position, error=skipped.error)
 
-    async def _load(self, connection: Connection, entries: Sequence[Entry], seen: Mapping[int, Checkpoint]) -> Fold:
+    async def _lock(self, connection: Connection, seen: Mapping[int, Checkpoint]) -> None:
+        found = await store.lock_checkpoints(
+            connection, seen, silence_seconds=SILENCE_SECONDS, statement_seconds=COMMAND_TIMEOUT_SECONDS
+        )
+        for partition, checkpoint in seen.items():
+            if found.get(partition) != (checkpoint.epoch, checkpoint.position):
+                self._cache.clear()
+                raise CheckpointMoved(f"partition {partition}")
+
+    async def _load(self, connection: Connection, batch: Mapping[int, Sequence[Timed]], seen: Mapping[int, Checkpoint]) -> Fold:
+        """The states that the batch concerns: those it names, and those that are due by its last tick."""
+        entries = [each.entry for of_partition in batch.values() for each in of_partition]
         partition_of_thread = {entry.thread: entry.record.partition for entry in entries if entry.thread}
         threads = {thread: self._cache[thread] for thread in partition_of_thread if thread in self._cache}
         missing = [thread for thread in partition_of_thread if thread not in threads]
         if missing:
             threads |= await store.load_threads(connection, missing)
-        for partition, checkpoint in seen.items():
-            of_partition = [entry for entry in entries if entry.record.partition == partition]
-            tick = time_of_last_tick(of_partition, checkpoint.state)
+        for partition, of_partition in batch.items():
+            tick = time_of_last_tick(of_partition)
             if tick is not None:
                 due = await store.load_due_threads(connection, partition, tick)
-                threads = {**due, **threads}
+                threads = due | threads
                 partition_of_thread |= dict.fromkeys(due, partition)
         sids = {entry.sid for entry in entries if entry.sid}
-        known = await store.load_messages(connection, sids) if sids else {}
         return Fold(
             partitions={partition: checkpoint.state for partition, checkpoint in seen.items()},
             chains={partition: checkpoint.chain for partition, checkpoint in seen.items()},
-            threads={thread: with_known(state, known.get(thread, {})) for thread, state in threads.items()},
+            threads=threads,
             partition_of_thread=partition_of_thread,
+            known=await store.load_messages(connection, sids) if sids else {},
         )
 
     def _remember(self, fold: Fold) -> None:
         for thread in fold.touched:
-            self._cache[thread] = with_known(fold.threads[thread], {})
+            self._cache[thread] = fold.threads[thread]
             self._cache.move_to_end(thread)
         while len(self._cache) > CACHED_THREADS:
             self._cache.popitem(last=False)
 
 
+def _timed(entries: Sequence[Entry], seen: Mapping[int, Checkpoint]) -> dict[int, list[Timed]]:
+    of_partition: dict[int, list[Entry]] = {partition: [] for partition in seen}
+    for entry in entries:
+        of_partition[entry.record.partition].append(entry)
+    return {partition: timed(of_partition[partition], checkpoint.state) for partition, checkpoint in seen.items()}
+
+
 def _moved(fold: Fold, seen: Checkpoint) -> Checkpoint:
     partition = seen.partition
-    return Checkpoint(partition, seen.epoch, fold.positions[partition], fold.partitions[partition], fold.chains[partition])
-
-
-def _skip(fold: Fold, entry: Entry, error: str) -> None:
-    """Pass an entry over that cannot be written; the bytes are kept."""
-    unreadable = Entry(entry.record, None, error)
-    fold_batch(fold, [unreadable])
-    fold.skipped[:] = [Skipped(entry.record, entry.thread or "", error)]
+    return replace(seen, position=fold.positions[partition], state=fold.partitions[partition], chain=fold.chains[partition])

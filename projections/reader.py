@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from projections.database import Database, sql
+from projections.rows import load_thread
 from projections.state import ThreadState
-from projections.store import load_thread
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,12 @@ INSERT INTO conversations (
 )
 SELECT id, owner, thread, partition, status, closed_by, to_timestamp(opened_at_ms / 1000.0), to_timestamp(last_activity_at_ms / 1000.0),
        to_timestamp(next_deadline_at_ms / 1000.0), to_timestamp(ended_at_ms / 1000.0), taken_by, previous_conversation_id
-FROM json_to_recordset($1::json) AS row (
-    id text, owner text, thread text, partition integer, status text, closed_by text, opened_at_ms bigint,
-    last_activity_at_ms bigint, next_deadline_at_ms bigint, ended_at_ms bigint, taken_by text, previous_conversation_id text
+FROM unnest(
+    $1::text[], $2::text[], $3::text[], $4::integer[], $5::text[], $6::text[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[],
+    $11::text[], $12::text[]
+) AS row (
+    id, owner, thread, partition, status, closed_by, opened_at_ms, last_activity_at_ms, next_deadline_at_ms, ended_at_ms, taken_by,
+    previous_conversation_id
 )
 ON CONFLICT (id) DO UPDATE SET
     status = excluded.status,

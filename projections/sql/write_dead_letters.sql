@@ -1,10 +1,11 @@
 INSERT INTO dead_letters (
     event_id, consumer_group, owner, thread, conversation_id, status, error, fingerprint, attempts, at
 )
-SELECT event, "group", owner, thread, conversation_id, status, error, fingerprint, attempts, to_timestamp(at_ms / 1000.0)
-FROM json_to_recordset($1::json) AS row (
-    event text, "group" text, owner text, thread text, conversation_id text, status text, error text, fingerprint text,
-    attempts integer, at_ms bigint
+SELECT event_id, consumer_group, owner, thread, conversation_id, status, error, fingerprint, attempts, to_timestamp(at_ms / 1000.0)
+FROM unnest(
+    $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::integer[], $10::bigint[]
+) AS row (
+    event_id, consumer_group, owner, thread, conversation_id, status, error, fingerprint, attempts, at_ms
 )
 ON CONFLICT (event_id, consumer_group) DO UPDATE SET
     status = excluded.status,

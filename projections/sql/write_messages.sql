@@ -3,11 +3,13 @@ INSERT INTO messages (
     reply_id, part, attempt, epoch, position
 )
 SELECT sid, owner, thread, conversation_id, direction, sid, kind, body, status, error_code, to_timestamp(at_ms / 1000.0), profile_name,
-       choice, media, event, reply_id, part, attempt, epoch, position
-FROM json_to_recordset($1::json) AS row (
-    sid text, owner text, thread text, conversation_id text, direction text, kind text, body text, status text, error_code integer,
-    at_ms bigint, profile_name text, choice text, media jsonb, event text, reply_id text, part integer, attempt text, epoch integer,
-    position bigint
+       choice, media::jsonb, event_id, reply_id, part, attempt, epoch, position
+FROM unnest(
+    $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::integer[], $10::bigint[],
+    $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::integer[], $17::text[], $18::integer[], $19::bigint[]
+) AS row (
+    sid, owner, thread, conversation_id, direction, kind, body, status, error_code, at_ms, profile_name, choice, media, event_id,
+    reply_id, part, attempt, epoch, position
 )
 ON CONFLICT (id) DO UPDATE SET
     conversation_id = excluded.conversation_id,

@@ -50,7 +50,8 @@ from streams.events import (
 
 def advance(partition: PartitionState, event: Event | None, appended_at_ms: int) -> PartitionState:
     """Move a partition's clock to an entry, and take up a new offset or policy. `event` is None for what cannot be decoded."""
-    partition = replace(partition, appended_at_ms=max(partition.appended_at_ms, appended_at_ms))
+    appended_at_ms = max(partition.appended_at_ms, appended_at_ms)
+    partition = replace(partition, appended_at_ms=appended_at_ms, policy_before=partition.policy)
     if event is None or not isinstance(event.data, ClockAdvanced | PolicyChanged) or event.id in partition.recent_events:
         return partition
     partition = replace(partition, recent_events=(*partition.recent_events, event.id)[-RECENT_EVENTS:])
@@ -60,8 +61,12 @@ def advance(partition: PartitionState, event: Event | None, appended_at_ms: int)
 
 
 def evolve(state: ThreadState, event: Event, partition: PartitionState) -> ThreadState:
-    """Fold one event into its thread; `partition` is already advanced to it. A repeated event changes nothing."""
-    state = apply_deadlines(state, partition.log_time_ms, partition.policy)
+    """
+    Fold one event into its thread; `partition` is already advanced to it. A repeated event changes nothing.
+
+    Threads with a deadline behind them must see every tick, advance and change of policy: the last one is not to bend the past.
+    """
+    state = apply_deadlines(state, partition.log_time_ms, partition.policy_before)
     if event.subject == state.thread and event.id not in state.recent_events:
         state = _apply(state, event, partition)
         state = replace(state, recent_events=(*state.recent_events, event.id)[-RECENT_EVENTS:])
@@ -82,8 +87,7 @@ def _apply(state: ThreadState, event: Event, partition: PartitionState) -> Threa
         case ReplyFailed() as data:
             return dead_letters.on_reply_failed(state, event, data, now_ms)
         case PersonReplied() as data:
-            state = state if state.open_conversation else open_conversation(state, event, now_ms, policy)
-            return replies.on_person_replied(state, event, data, now_ms, policy)
+            return _on_person_replied(state, event, data, now_ms, policy)
         case SendStarted() as data:
             return sends.on_started(state, data, partition.appended_at_ms)
         case SendRejected() as data:
@@ -101,7 +105,7 @@ def _apply(state: ThreadState, event: Event, partition: PartitionState) -> Threa
         case AttemptStarted() | AttemptFailed() as data:
             return dead_letters.on_attempt(state, data)
         case EventDeadLettered() as data:
-            return dead_letters.on_dead_lettered(state, data, now_ms)
+            return dead_letters.on_dead_lettered(state, data, now_ms, policy)
         case RedriveRequested() as data:
             return dead_letters.on_redrive(state, event, data, now_ms, policy)
         case ClockTicked() | ClockAdvanced() | PolicyChanged():
@@ -141,6 +145,15 @@ def _inbound(state: ThreadState, event: Event, data: MessageReceived, now_ms: in
     )
 
 
+def _on_person_replied(state: ThreadState, event: Event, data: PersonReplied, now_ms: int, policy: Policy) -> ThreadState:
+    """A person may write first, or go on after the end: that opens a conversation."""
+    if state.reply(data.reply):
+        return state
+    if state.open_conversation is None:
+        state = open_conversation(state, event, now_ms, policy)
+    return replies.on_person_replied(state, event, data, now_ms, policy)
+
+
 def _on_taken(state: ThreadState, data: ConversationTaken, now_ms: int, policy: Policy) -> ThreadState:
     """A person answers from here on; what the AI had not begun to say is withdrawn."""
     conversation = state.open_conversation
@@ -156,7 +169,7 @@ def _on_released(state: ThreadState, now_ms: int, policy: Policy) -> ThreadState
     if conversation is None or conversation.status is not Status.HANDOFF:
         return state
     active = replace(conversation, status=Status.ACTIVE, taken_by=None)
-    return with_conversation(replace(state, unanswered=()), slide(active, now_ms, policy))
+    return with_conversation(replies.settle_inbound(state), slide(active, now_ms, policy))
 
 
 def _note_deadline(state: ThreadState) -> ThreadState:

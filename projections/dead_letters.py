@@ -5,7 +5,7 @@ from dataclasses import replace
 from projections.changes import RESPONDER, SENDER, give_up, wait_again, with_conversation, with_dead_letter, with_reply
 from projections.deadlines import slide
 from projections.policy import Policy
-from projections.replies import answered_by, cancel_open_parts, on_failure_sentence, settled
+from projections.replies import answered_by, cancel_open_parts, on_failure_sentence, settled, take_effect
 from projections.state import (
     Conversation,
     DeadLetter,
@@ -51,12 +51,13 @@ def on_reply_failed(state: ThreadState, event: Event, data: ReplyFailed, now_ms:
     return on_failure_sentence(state, event, data, now_ms)
 
 
-def on_dead_lettered(state: ThreadState, data: EventDeadLettered, now_ms: int) -> ThreadState:
+def on_dead_lettered(state: ThreadState, data: EventDeadLettered, now_ms: int, policy: Policy) -> ThreadState:
     """Record what a group gave up. A message no longer waits; what is open of a reply is not sent."""
     waiting = [message for message in state.unanswered if message.event == data.event]
     if data.group == RESPONDER and waiting:
         return give_up(state, waiting, error=data.error, attempts=data.attempts, at_ms=now_ms, fingerprint=data.fingerprint)
     reply = next((each for each in state.replies if each.event == data.event), None)
+    known = _letter(state, data)
     letter = DeadLetter(
         event=data.event,
         group=data.group,
@@ -65,16 +66,18 @@ def on_dead_lettered(state: ThreadState, data: EventDeadLettered, now_ms: int) -
         fingerprint=data.fingerprint,
         attempts=data.attempts,
         at_ms=now_ms,
+        unanswered=known.unanswered if known else None,
     )
     state = with_dead_letter(state, letter)
     if data.group == SENDER and reply and reply.status is ReplyStatus.ACCEPTED:
-        return with_reply(state, _given_up(reply))
+        reply = _given_up(reply)
+        return take_effect(with_reply(state, reply), reply, now_ms, policy)
     return state
 
 
 def on_redrive(state: ThreadState, event: Event, data: RedriveRequested, now_ms: int, policy: Policy) -> ThreadState:
     """Send a dead letter round again: a message waits anew, a reply may be sent anew if no newer one went out."""
-    letter = next((each for each in state.dead_letters if (each.event, each.group) == (data.event, data.group)), None)
+    letter = _letter(state, data)
     if letter is None:
         return state
     if data.group == RESPONDER and letter.unanswered:
@@ -102,6 +105,10 @@ def open_conversation(state: ThreadState, event: Event, now_ms: int, policy: Pol
         previous_conversation_id=state.conversation.id if state.conversation else None,
     )
     return with_conversation(state, slide(conversation, now_ms, policy))
+
+
+def _letter(state: ThreadState, data: EventDeadLettered | RedriveRequested) -> DeadLetter | None:
+    return next((each for each in state.dead_letters if (each.event, each.group) == (data.event, data.group)), None)
 
 
 def _given_up(reply: Reply) -> Reply:

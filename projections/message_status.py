@@ -30,13 +30,14 @@ def merge_status(message: Message, status: str, error_code: int | None) -> Messa
     """
     Join what is known with what was just told.
 
-    A status never goes back; a failure stands unless the message was seen to arrive; an error is never erased by its absence.
+    A status never goes back; a failure stands unless the message was seen to arrive; an error is never erased by its absence,
+    and of two the one with the higher code is kept, so that their order does not matter.
     """
     further = _RANK.get(status, 0) > _RANK.get(message.status, 0)
     return replace(
         message,
         status=status if further else message.status,
-        error_code=message.error_code if error_code is None else error_code,
+        error_code=max((code for code in (message.error_code, error_code) if code is not None), default=None),
     )
 
 

@@ -19,6 +19,9 @@ from projections.state import (
 from streams.events import Event, PersonReplied, ReplyFailed, ReplyGenerated
 
 _AWAITED = frozenset({PartStatus.OPEN, PartStatus.STARTED})
+_UNSAID = frozenset({PartStatus.OPEN, PartStatus.CANCELLED})
+_MAY_STILL_SPEAK = frozenset({ReplyStatus.ACCEPTED, ReplyStatus.UNCONFIRMED, ReplyStatus.SENT})
+"""Unconfirmed and sent ones too: a part of theirs is open again once it turns out not to have been delivered."""
 
 
 def on_generated(state: ThreadState, event: Event, data: ReplyGenerated, now_ms: int) -> ThreadState:
@@ -70,7 +73,7 @@ def on_failure_sentence(state: ThreadState, event: Event, data: ReplyFailed, now
 def on_person_replied(state: ThreadState, event: Event, data: PersonReplied, now_ms: int, policy: Policy) -> ThreadState:
     """A person's message is always accepted, answers all that came before, and is activity."""
     conversation = state.conversation
-    if conversation is None or state.reply(data.reply):
+    if conversation is None:
         return state
     state, number = _next_number(state)
     reply = Reply(
@@ -85,7 +88,7 @@ def on_person_replied(state: ThreadState, event: Event, data: PersonReplied, now
         covers=state.unanswered,
         by=data.by,
     )
-    return touch(with_reply(replace(state, unanswered=()), reply), now_ms, policy)
+    return touch(with_reply(settle_inbound(state), reply), now_ms, policy)
 
 
 def answered_by(state: ThreadState, first_event: str, last_event: str) -> tuple[Unanswered, ...]:
@@ -113,17 +116,30 @@ def withdraw_unstarted(state: ThreadState) -> ThreadState:
     A part that was begun is left to be settled; a person's own message stays.
     """
     for reply in state.replies:
-        if reply.status is ReplyStatus.ACCEPTED and reply.kind is not ReplyKind.PERSON:
+        if reply.status in _MAY_STILL_SPEAK and reply.kind is not ReplyKind.PERSON and not reply.is_cut:
             state = take_back(state, replace(reply, is_cut=True))
     return state
 
 
 def take_back(state: ThreadState, reply: Reply) -> ThreadState:
-    """Leave the open parts unsaid; if that is all of them, the messages that the reply covers wait again."""
-    if all(part.status is PartStatus.OPEN for part in reply.parts):
-        state = with_reply(state, replace(reply, status=ReplyStatus.WITHDRAWN))
-        return wait_again(state, reply.covers) if state.open_conversation else state
-    return with_reply(state, settled(cancel_open_parts(reply)))
+    """Leave the open parts unsaid; if nothing went out, what the reply covers waits again, unless somebody has dealt with it."""
+    if any(part.status not in _UNSAID for part in reply.parts):
+        return with_reply(state, settled(cancel_open_parts(reply)))
+    state = with_reply(state, replace(reply, status=ReplyStatus.WITHDRAWN))
+    if state.open_conversation is None:
+        return state
+    return wait_again(state, [message for message in reply.covers if message.number > state.settled_inbound])
+
+
+def was_said_after_all(state: ThreadState, reply: Reply) -> tuple[ThreadState, Reply]:
+    """A withdrawn reply of which a part was sent, as it turns out: it has answered its messages, and says nothing more."""
+    unanswered = tuple(message for message in state.unanswered if message not in reply.covers)
+    return replace(state, unanswered=unanswered), cancel_open_parts(reply)
+
+
+def settle_inbound(state: ThreadState) -> ThreadState:
+    """Nothing that the contact wrote so far waits any more."""
+    return replace(state, unanswered=(), settled_inbound=state.inbound_count)
 
 
 def cancel_open_parts(reply: Reply) -> Reply:
@@ -150,15 +166,14 @@ def settled(reply: Reply) -> Reply:
 
 def take_effect(state: ThreadState, reply: Reply, now_ms: int, policy: Policy) -> ThreadState:
     """
-    Close or hand off as the reply said, once nothing of it is awaited any more.
+    Close or hand off as the reply said, when nothing of it is awaited any more.
 
-    It lapses if newer inbound waits by then: the contact went on talking.
+    It lapses if newer inbound waits by then, since the contact went on talking, and if a person took over meanwhile.
     """
     conversation = state.open_conversation
-    is_finished = reply.status not in {ReplyStatus.ACCEPTED, ReplyStatus.WITHDRAWN, ReplyStatus.SUPERSEDED}
-    if conversation is None or conversation.id != reply.conversation_id or not is_finished or state.unanswered:
+    if conversation is None or conversation.id != reply.conversation_id or reply.status is ReplyStatus.ACCEPTED:
         return state
-    if not state.ai_may_answer:
+    if state.unanswered or reply.is_cut or not state.ai_may_answer:
         return state
     if reply.closes:
         return close(state, ClosedBy.AI, now_ms)
@@ -173,7 +188,7 @@ def close(state: ThreadState, closed_by: ClosedBy, now_ms: int) -> ThreadState:
     if conversation is None:
         return state
     closed = replace(conversation, status=Status.CLOSED, closed_by=closed_by)
-    return with_conversation(replace(state, unanswered=()), ended(closed, now_ms))
+    return with_conversation(settle_inbound(state), ended(closed, now_ms))
 
 
 def _next_number(state: ThreadState) -> tuple[ThreadState, int]:

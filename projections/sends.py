@@ -5,7 +5,7 @@ from dataclasses import replace
 from projections.changes import SENDER, give_up, with_dead_letter, with_message, with_reply
 from projections.message_status import FAILURES, UNTOLD_CODE, merge_status
 from projections.policy import Policy
-from projections.replies import cancel_open_parts, close, settled, take_back, take_effect, touch
+from projections.replies import cancel_open_parts, close, settled, take_back, take_effect, touch, was_said_after_all
 from projections.state import (
     Attempt,
     ClosedBy,
@@ -51,16 +51,21 @@ def on_started(state: ThreadState, data: SendStarted, appended_at_ms: int) -> Th
 
 def on_sent(state: ThreadState, event: Event, data: MessageSent, now_ms: int, policy: Policy) -> ThreadState:
     """What was sent is never un-happened, whoever held the part; the first part of a reply that goes out is activity."""
+    known = state.known.get(data.sid)
+    if known and known.reply_id:
+        return state
     reply = state.reply(data.reply)
     part = _part(reply, data.part)
+    attempt = _attempt(part, data.attempt) if part else None
     state = _note_sent_message(state, event, data, reply, part, now_ms)
-    if reply is None or part is None or part.status is PartStatus.SENT or not _attempt(part, data.attempt):
+    if reply is None or part is None or attempt is None or part.status is PartStatus.SENT:
         return state
-    is_first = all(each.status is not PartStatus.SENT for each in reply.parts)
-    sent = replace(_with_outcome(part, data.attempt, Outcome.SENT), status=PartStatus.SENT)
     state = replace(state, last_sent_reply=max(state.last_sent_reply, reply.number))
-    if is_first:
+    if all(each.status is not PartStatus.SENT for each in reply.parts):
         state = _first_send(state, reply, now_ms, policy)
+    if reply.status is ReplyStatus.WITHDRAWN:
+        state, reply = was_said_after_all(state, reply)
+    sent = _sent(part, attempt, state.known[data.sid])
     return _finish(state, _with_part(reply, data.part, sent), now_ms, policy)
 
 
@@ -123,7 +128,7 @@ def on_status_changed(state: ThreadState, event: Event, data: MessageStatusChang
         for index, part in enumerate(reply.parts):
             attempt = _attempt(part, attempt_id) if attempt_id else None
             if attempt:
-                noted = _note_proof(attempt, data, state.known[data.sid])
+                noted = _note_proof(attempt, state.known[data.sid])
                 return with_reply(state, _with_part(reply, index, _with_attempt(part, noted))) if noted != attempt else state
     return state
 
@@ -146,16 +151,16 @@ def _first_send(state: ThreadState, reply: Reply, now_ms: int, policy: Policy) -
 
 
 def _finish(state: ThreadState, reply: Reply, now_ms: int, policy: Policy) -> ThreadState:
-    reply = settled(reply)
-    return take_effect(with_reply(state, reply), reply, now_ms, policy)
+    """Settle a reply; what it wants takes effect when it is finished, and not again when a failure is reported later."""
+    before, reply = state.reply(reply.id), settled(reply)
+    state = with_reply(state, reply)
+    return take_effect(state, reply, now_ms, policy) if before and before.status is ReplyStatus.ACCEPTED else state
 
 
 def _note_sent_message(
     state: ThreadState, event: Event, data: MessageSent, reply: Reply | None, part: Part | None, now_ms: int
 ) -> ThreadState:
     known = state.known.get(data.sid)
-    if known and known.reply_id:
-        return state
     message = Message(
         sid=data.sid,
         direction="outbound",
@@ -171,13 +176,18 @@ def _note_sent_message(
     return with_message(state, merge_status(message, known.status, known.error_code) if known else message)
 
 
-def _note_proof(attempt: Attempt, data: MessageStatusChanged, message: Message) -> Attempt:
-    has_failed = data.status in FAILURES and message.status in FAILURES
-    return replace(
-        attempt,
-        proof_sid=attempt.proof_sid or data.sid,
-        failed_code=(data.error_code or UNTOLD_CODE) if has_failed and attempt.failed_code is None else attempt.failed_code,
-    )
+def _note_proof(attempt: Attempt, message: Message) -> Attempt:
+    return replace(attempt, proof_sid=attempt.proof_sid or message.sid, failed_code=_failed_code(message))
+
+
+def _sent(part: Part, attempt: Attempt, message: Message) -> Part:
+    """The part as sent; a callback may have told of its failure before anybody said what it was."""
+    attempt = replace(attempt, outcome=Outcome.SENT, failed_code=_failed_code(message))
+    return replace(_with_attempt(part, attempt), status=PartStatus.SENT)
+
+
+def _failed_code(message: Message) -> int | None:
+    return (message.error_code or UNTOLD_CODE) if message.status in FAILURES else None
 
 
 def _may_reject(reply: Reply, part: Part, data: SendRejected) -> bool:

@@ -86,7 +86,7 @@ class Attempt:
     proof_sid: str | None = None
     """A callback carried this attempt: it reached Twilio, under this sid."""
     failed_code: int | None = None
-    """Twilio took it, and reported later that it was not delivered."""
+    """Twilio took it, and reported later that it was not delivered; empty again if it was seen to arrive after all."""
 
 
 class PartStatus(StrEnum):
@@ -146,7 +146,7 @@ class Reply:
     closes: bool = False
     hands_off: bool = False
     is_cut: bool = False
-    """Somebody took over or closed while it was being sent: what has not gone out stays unsaid."""
+    """Somebody took over or closed after it was accepted: what has not gone out by then stays unsaid, even if a send fails."""
     model: str = ""
     by: str | None = None
 
@@ -223,6 +223,8 @@ class ThreadState:
     attempts: tuple[EventAttempts, ...] = ()
     recent_events: tuple[str, ...] = ()
     inbound_count: int = 0
+    settled_inbound: int = 0
+    """Up to this number somebody answered, released or closed: these messages do not wait again unless a person redrives them."""
     reply_count: int = 0
     last_sent_reply: int = 0
     window_closes_at_ms: int = 0
@@ -250,6 +252,8 @@ class PartitionState:
     appended_at_ms: int = 0
     offset_ms: int = 0
     policy: Policy = field(default_factory=Policy)
+    policy_before: Policy = field(default_factory=Policy)
+    """The rules until the last entry: whatever it finds overdue came due under these."""
     recent_events: tuple[str, ...] = ()
 
     @property

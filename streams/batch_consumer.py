@@ -112,7 +112,7 @@ class BatchConsumer:
     async def _read_once(self) -> None:
         while missing := {p: takeover for p, takeover in self._serving.items() if p not in self._cursors}:
             await self._find_cursors(missing)
-        reading = dict(self._cursors)
+        reading = {partition: cursor for partition, cursor in self._cursors.items() if self._owns(partition)}
         serving = {partition: self._serving[partition] for partition in reading}
         records = await self._reader.read(reading, max(1, self._batch_size // max(1, len(reading))))
         async with self._is_handling:
@@ -133,8 +133,11 @@ class BatchConsumer:
         return (
             self._serving.get(partition) is serving[partition]
             and self._cursors.get(partition) == reading[partition]
-            and self._ownership.remaining_seconds(partition) > 0
+            and self._owns(partition)
         )
+
+    def _owns(self, partition: int) -> bool:
+        return self._ownership.remaining_seconds(partition) > 0
 
     async def _hand_over(self, batch: Sequence[Record], serving: Mapping[int, Takeover]) -> None:
         assert self._handle is not None  # noqa: S101 - nothing is read before start

@@ -1,7 +1,6 @@
 """A consumer group in this process: reads the partitions owned, works through them, and commits what is finished."""
 
 import asyncio
-import random
 from collections.abc import Mapping
 
 from structlog import get_logger
@@ -9,19 +8,19 @@ from structlog import get_logger
 from streams.batch_consumer import BatchConsumer
 from streams.delivery import Delivery, Handler
 from streams.envelope import decode, name_of
-from streams.errors import FatalError, LogUnavailable, NewerEvent, TransientError, UndecodableEvent
+from streams.errors import LogUnavailable, NewerEvent, TransientError, UndecodableEvent
+from streams.handling import Handling
 from streams.log import EventLog, Record
-from streams.outage import Outage, place_of, until_available
+from streams.marks import Marks
+from streams.outage import Outage, until_available
 from streams.ownership import OnFatal, PartitionOwnership, Takeover, exit_at_once, supervise
 from streams.partitions import START
-from streams.reader import Reader, is_being_cancelled
+from streams.reader import Reader
 from streams.retry import RetryPolicy
 from streams.thread_workers import Bounds, Mark, ThreadWorkers
 
 __all__ = ["BatchConsumer", "Delivery", "GroupConsumer", "Handler"]
 
-COMMIT_SECONDS = 0.2
-COMPARE_MARKS_SECONDS = 10.0
 READ_LIMIT = 1024
 """Entries of one read, shared out among its partitions."""
 
@@ -63,10 +62,9 @@ class GroupConsumer:
         self._joining: dict[int, Takeover] = {}
         self._serving: dict[int, ThreadWorkers] = {}
         self._caught_up_to: dict[int, int] = {}
-        self._committing = asyncio.Lock()
-        self._lag: dict[int, int | None] = {}
+        self._marks = Marks(event_log, group, self._serving, self._owns)
+        self._handling: Handling | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._handle: Handler | None = None
 
     @property
     def seconds_since_read(self) -> float:
@@ -81,12 +79,12 @@ class GroupConsumer:
     @property
     def lag(self) -> Mapping[int, int | None]:
         """How many entries of each partition served are not finished, as the log saw it some seconds ago."""
-        return {partition: self._lag.get(partition) for partition in self._serving}
+        return {partition: self._marks.lag.get(partition) for partition in self._serving}
 
     async def start(self, handle: Handler) -> None:
         """Begin to serve what the ownership gives us. It may be started once."""
-        self._handle = handle
-        for loop in (self._read_on, self._commit_regularly, self._compare_marks):
+        self._handling = Handling(handle, self._ownership, self._retry, self._on_fatal)
+        for loop in (self._read_on, self._marks.commit_regularly, self._marks.compare_regularly):
             self._tasks.append(supervise(asyncio.create_task(loop(), name=f"{self.group}: {loop.__name__}"), self._on_fatal))
         self._ownership.attach(self)
 
@@ -113,21 +111,15 @@ class GroupConsumer:
         workers = self._serving.get(partition)
         if workers:
             await workers.drain(self._drain_seconds)
-            try:
-                await self._commit()
-            except LogUnavailable as error:
-                log.warning("last commit failed; finished work is delivered again", group=self.group, reason=str(error))
-            self._forget(partition, workers)
+            await self._commit("at a graceful stop")
+            if self._serving.get(partition) is workers:
+                del self._serving[partition]
 
     async def abandon(self, partition: int) -> None:
         self._joining.pop(partition, None)
         workers = self._serving.pop(partition, None)
         if workers:
             await workers.abandon()
-
-    def _forget(self, partition: int, workers: ThreadWorkers) -> None:
-        if self._serving.get(partition) is workers:
-            del self._serving[partition]
 
     # --------------------------------------------------------------------------------------------------------- reading
 
@@ -155,7 +147,7 @@ class GroupConsumer:
             if isolated_to != START:
                 log.warning("workers ended here; one event at a time", group=self.group, partition=partition, to=isolated_to)
             self._caught_up_to[partition] = head
-            self._lag[partition] = found.lag
+            self._marks.lag[partition] = found.lag
             self._serving[partition] = self._workers(partition, Mark(found.position, found.entries), isolated_to)
 
     def _workers(self, partition: int, mark: Mark, isolated_to: int) -> ThreadWorkers:
@@ -181,7 +173,9 @@ class GroupConsumer:
         return workers
 
     async def _read_once(self) -> None:
-        reading = {partition: workers for partition, workers in self._serving.items() if workers.has_room}
+        reading = {
+            partition: workers for partition, workers in self._serving.items() if workers.has_room and self._owns(partition)
+        }
         after = {partition: workers.cursor for partition, workers in reading.items()}
         records = await self._reader.read(after, max(1, READ_LIMIT // max(1, len(after))))
         stopped: set[int] = set()
@@ -228,103 +222,17 @@ class GroupConsumer:
 
         return await until_available(read, f"group {self.group} cannot read the log again")
 
-    # -------------------------------------------------------------------------------------------------------- handling
-
     async def _work(self, workers: ThreadWorkers, delivery: Delivery) -> bool:
-        """Handle until it is finished. The one place where the tree of errors decides."""
         if delivery.isolated:
-            await self._commit_for_isolated()
-        attempt = 0
-        while self._owns(delivery.partition):
-            attempt += 1
-            try:
-                await self._call(delivery)
-            except NewerEvent as error:
-                self._ownership.decline(delivery.partition, error)
-                return False
-            except FatalError as error:
-                self._tell_failure(delivery, attempt, error)
-                self._on_fatal(error)
-                return False
-            except asyncio.CancelledError as error:
-                if is_being_cancelled():
-                    raise
-                self._tell_failure(delivery, attempt, error)
-            except Exception as error:  # noqa: BLE001 - anything else is retried in place, and never skipped
-                self._tell_failure(delivery, attempt, error)
-            else:
-                return True
-            if not await workers.pause(self._retry.pause_seconds(attempt, random.random())):  # noqa: S311 - spreads tries
-                return False
-        return False
+            await self._commit("before an event that runs alone")
+        return self._handling is not None and await self._handling.finish(delivery, workers.pause)
 
-    async def _call(self, delivery: Delivery) -> None:
-        assert self._handle is not None  # noqa: S101 - nothing is read before start
-        await self._handle(delivery)
-
-    async def _commit_for_isolated(self) -> None:
-        """What is finished before an event that may end this process is not to be suspected with it."""
+    async def _commit(self, when: str) -> None:
+        """What is not committed now is delivered again, at worst."""
         try:
-            await self._commit()
+            await self._marks.commit()
         except LogUnavailable as error:
-            log.warning("commit failed", group=self.group, reason=str(error))
-
-    def _tell_failure(self, delivery: Delivery, attempt: int, error: BaseException) -> None:
-        """By class and place; a message may hold what must not be logged, but ours hold codes only."""
-        log.warning(
-            "handler failed",
-            group=self.group,
-            event_id=delivery.event.id,
-            event_type=delivery.event.type,
-            partition=delivery.partition,
-            position=delivery.position,
-            attempt=attempt,
-            error=type(error).__name__,
-            reason=str(error) if isinstance(error, TransientError) else None,
-            at=place_of(error),
-        )
+            log.warning("commit failed", group=self.group, when=when, reason=str(error))
 
     def _owns(self, partition: int) -> bool:
-        """A process that was paused beyond its lease must not act when it wakes up."""
         return self._ownership.remaining_seconds(partition) > 0
-
-    # ------------------------------------------------------------------------------------------------------ committing
-
-    async def _commit_regularly(self) -> None:
-        outage = Outage(f"group {self.group} cannot commit")
-        while True:
-            await asyncio.sleep(COMMIT_SECONDS)
-            try:
-                await self._commit()
-                outage.over()
-            except LogUnavailable as error:
-                await asyncio.sleep(outage.failed(error))
-
-    async def _commit(self) -> None:
-        """One after the other, so that no older mark lands after a newer one."""
-        async with self._committing:
-            moved = {
-                partition: (workers, workers.mark)
-                for partition, workers in self._serving.items()
-                if workers.mark != workers.committed and self._owns(partition)
-            }
-            if not moved:
-                return
-            positions = {partition: mark.position for partition, (_, mark) in moved.items()}
-            entries = {partition: mark.entries for partition, (_, mark) in moved.items() if mark.entries is not None}
-            await self._log.commit(self.group, positions, entries)
-            for workers, mark in moved.values():
-                workers.committed = mark
-
-    async def _compare_marks(self) -> None:
-        """An owner that was paused may have set back a mark that we moved; then it is set again."""
-        while True:
-            await asyncio.sleep(COMPARE_MARKS_SECONDS)
-            try:
-                async with self._committing:
-                    marks = await self._log.committed(self.group)
-                    for partition, workers in self._serving.items():
-                        self._lag[partition] = marks[partition].lag
-                        workers.committed = Mark(marks[partition].position, marks[partition].entries)
-            except LogUnavailable:
-                continue  # the committing loop tells

@@ -196,7 +196,11 @@ class ThreadWorkers:
     def _finish(self, delivery: Delivery) -> None:
         del self._unfinished[delivery.position]
         self._in_flight -= 1
-        if self._is_full and self._in_flight <= self._bounds.in_flight // 2 and self._kept <= self._bounds.kept // 2:
+        self._tell_room()
+
+    def _tell_room(self) -> None:
+        """Half of the window is emptied before reading goes on, for its sake a blocking read is ended."""
+        if self._is_full and self._in_flight <= self._bounds.in_flight // 2 and self._kept < self._bounds.kept:
             self._is_full = False
             self._room_made()
         elif self._isolated_to and self.cursor >= self._isolated_to and not self._unfinished:
@@ -219,3 +223,4 @@ class ThreadWorkers:
             else:
                 log.error("entry is gone from the log", position=position)
                 del self._unfinished[position]
+        self._tell_room()

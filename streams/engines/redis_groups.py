@@ -156,7 +156,9 @@ class RedisOwnership:
         for partition, lease in leases.items():
             if self._held.get(partition) is not lease:
                 continue  # lapsed or given back meanwhile
-            if partition in renewed.kept:
+            if lease.ends_at <= self._clock():
+                self._lose(partition, "it lapsed before it was renewed")  # somebody may have seen so: it is not revived
+            elif partition in renewed.kept:
                 lease.ends_at = began + self._lease_seconds
             else:
                 self._lose(partition, "the server gave it to another, or forgot it")

@@ -15,4 +15,4 @@ def test_the_wait_doubles_up_to_its_limit() -> None:
 @given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))
 def test_chance_takes_off_half_at_most(attempt: int, chance: float) -> None:
     longest = POLICY.pause_seconds(attempt, 0)
-    assert longest / 2 < POLICY.pause_seconds(attempt, chance) <= longest
+    assert longest / 2 <= POLICY.pause_seconds(attempt, chance) <= longest

@@ -1,0 +1,65 @@
+"""Committing a group's low-water marks, and comparing them with what the log holds."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from streams.errors import LogUnavailable
+from streams.log import EventLog
+from streams.outage import Outage
+from streams.thread_workers import Mark, ThreadWorkers
+
+COMMIT_SECONDS = 0.2
+COMPARE_SECONDS = 10.0
+
+
+class Marks:
+    """The marks of the partitions that a group serves; `serving` is the group's own, and `owns` tells whether the lease holds."""
+
+    def __init__(
+        self, event_log: EventLog, group: str, serving: Mapping[int, ThreadWorkers], owns: Callable[[int], bool]
+    ) -> None:
+        self.lag: dict[int, int | None] = {}
+        self._log = event_log
+        self._group = group
+        self._serving = serving
+        self._owns = owns
+        self._committing = asyncio.Lock()
+
+    async def commit(self) -> None:
+        """Commit what has moved. One call after the other, so that no older mark lands after a newer one."""
+        async with self._committing:
+            moved = {
+                partition: (workers, workers.mark)
+                for partition, workers in self._serving.items()
+                if workers.mark != workers.committed and self._owns(partition)
+            }
+            if not moved:
+                return
+            positions = {partition: mark.position for partition, (_, mark) in moved.items()}
+            entries = {partition: mark.entries for partition, (_, mark) in moved.items() if mark.entries is not None}
+            await self._log.commit(self._group, positions, entries)
+            for workers, mark in moved.values():
+                workers.committed = mark
+
+    async def commit_regularly(self) -> None:
+        outage = Outage(f"group {self._group} cannot commit")
+        while True:
+            await asyncio.sleep(COMMIT_SECONDS)
+            try:
+                await self.commit()
+                outage.over()
+            except LogUnavailable as error:
+                await asyncio.sleep(outage.failed(error))
+
+    async def compare_regularly(self) -> None:
+        """An owner that was paused may have set back a mark that we moved; then it is committed again."""
+        while True:
+            await asyncio.sleep(COMPARE_SECONDS)
+            try:
+                async with self._committing:
+                    marks = await self._log.committed(self._group)
+                    for partition, workers in self._serving.items():
+                        self.lag[partition] = marks[partition].lag
+                        workers.committed = Mark(marks[partition].position, marks[partition].entries)
+            except LogUnavailable:
+                continue  # the loop that commits tells of it

@@ -167,6 +167,7 @@ class RedisOwnership:
             log.info("members of the ownership", count=renewed.members)
             self._members = renewed.members
             self._adopted.clear()
+            self._free_since.clear()
 
     @property
     def _share(self) -> int:
@@ -206,6 +207,7 @@ class RedisOwnership:
             log.info(
                 "partition gained", partition=takeover.partition, generation=takeover.generation, graceful=takeover.is_graceful
             )
+            self._free_since.pop(takeover.partition, None)
             self._held[takeover.partition] = _Lease(takeover, began + self._lease_seconds)
             self._consumers.gained(takeover)
             if self._is_stopping or takeover.partition in self._declined:

@@ -96,9 +96,8 @@ async def group(
         ownership,
         group="responder",
         names=NAMES,
-        retry=QUICK,
         on_fatal=fatal.append,
-        **{"drain_seconds": 0.05, **options},  # type: ignore[arg-type]
+        **{"drain_seconds": 0.05, "retry": QUICK, **options},  # type: ignore[arg-type]
     )
     await consumer.start(handler)
     ownership.gain(*owned)
@@ -280,8 +279,7 @@ async def test_a_graceful_stop_cancels_what_does_not_finish_in_time(engine: Engi
 
 async def test_a_stop_does_not_wait_out_the_pause_before_a_retry(engine: Engine) -> None:
     handler = Recorder(failures={"bad": [ValueError() for _ in range(9)]})
-    async with group(engine, handler, drain_seconds=60) as running:
-        running.consumer._retry = RetryPolicy(base_seconds=60, max_seconds=60)
+    async with group(engine, handler, drain_seconds=60, retry=RetryPolicy(base_seconds=60, max_seconds=60)) as running:
         await write(engine, thread_in(0), "bad")
         await eventually(lambda: len(handler.started) == 1)
         await asyncio.wait_for(running.ownership.give_back(0), 5)

@@ -16,6 +16,7 @@ from handlers.journal import patiently
 from handlers.ticker import Ticker
 from projections.database import Database
 from settings import Settings, load_settings
+from streams.cancellation import end
 from streams.engines.choose import event_log
 from streams.errors import ConfigurationError, FatalError
 from telemetry import configure_logging, log
@@ -76,9 +77,7 @@ def build_clock(settings: Settings) -> FastStream:
             running.append(task)
 
     async def stop() -> None:
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        await end(running)
         await database.close()
         await event_log_.close()
 

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from structlog import get_logger
 
+from streams.cancellation import end
 from streams.errors import FatalError, TransientError
 from streams.log import EventLog, Record
 from streams.outage import Outage, place_of
@@ -63,9 +64,7 @@ class BatchConsumer:
     async def stop(self) -> None:
         """Finish the batch in hand, and end."""
         await asyncio.gather(*(self.drain(partition) for partition in list(self._serving)))
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
 
     def reset(self) -> None:
         """Ask for the positions again before anything else is read."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from structlog import get_logger
 
 from streams.batch_consumer import BatchConsumer
+from streams.cancellation import end
 from streams.delivery import Delivery, Handler
 from streams.envelope import decode, name_of
 from streams.errors import LogUnavailable, NewerEvent, TransientError, UndecodableEvent
@@ -91,9 +92,7 @@ class GroupConsumer:
     async def stop(self) -> None:
         """Drain every partition still served, and end. To give the leases back as well, stop the ownership first."""
         await asyncio.gather(*(self.drain(partition) for partition in {*self._serving, *self._joining}))
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
 
     # ------------------------------------------------------------------------------------------- told by the ownership
 

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from structlog import get_logger
 
+from streams.cancellation import end
 from streams.engines.redis_connection import connect
 from streams.engines.redis_leases import RedisLeases
 from streams.errors import LogUnavailable, NewerEvent
@@ -119,9 +120,7 @@ class RedisOwnership:
             self._hand_back(partition)
         while self._handovers:
             await asyncio.wait(self._handovers.values())
-        for task in self._loops:
-            task.cancel()
-        await asyncio.gather(*self._loops, return_exceptions=True)
+        await end(self._loops)
         try:
             await self._leases.leave()
         except LogUnavailable as error:

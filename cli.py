@@ -3,7 +3,7 @@
 import asyncio
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import aiohttp
 import typer
@@ -26,25 +26,32 @@ complaints = Console(stderr=True, highlight=False)
 DATA_DIRECTORY = Path(".prosa")
 STATUS_SECONDS = 3.0
 """How long `prosa say` goes on to watch the statuses of what it was answered."""
+LOOK_SECONDS = 0.1
 
-Directory = Annotated[Path, typer.Option("--data", help="Where the embedded servers keep their data.")]
+Directory = Annotated[Path, typer.Option("--data", help="Where the embedded servers keep their data.", file_okay=False)]
+
+
+def _port(meaning: str) -> Any:
+    return typer.Option(min=1, max=65535, help=meaning)
 
 
 @app.command(epilog="Example: prosa dev --port 8080 --workers 3")
 def dev(
-    port: Annotated[int, typer.Option(help="The webhook's port.")] = 8000,
-    simulator_port: Annotated[int, typer.Option(help="The Twilio simulator's port.")] = 8010,
-    valkey_port: Annotated[int, typer.Option(help="The embedded Valkey's port.")] = 6399,
-    postgres_port: Annotated[int, typer.Option(help="The embedded Postgres's port.")] = 5439,
-    metrics_port: Annotated[int, typer.Option(help="Health and metrics of the first worker; the others follow.")] = 9100,
+    port: Annotated[int, _port("The webhook's port.")] = 8000,
+    simulator_port: Annotated[int, _port("The Twilio simulator's port.")] = 8010,
+    valkey_port: Annotated[int, _port("The embedded Valkey's port.")] = 6399,
+    postgres_port: Annotated[int, _port("The embedded Postgres's port.")] = 5439,
+    metrics_port: Annotated[int, _port("Health and metrics of the first worker; the others and the clock follow.")] = 9100,
     workers: Annotated[int, typer.Option(min=1, max=32, help="Processes that share the partitions out.")] = 1,
     data: Directory = DATA_DIRECTORY,
 ) -> None:
     """Run everything on this machine: Valkey, Postgres, webhook, handlers, clock and a Twilio simulator. Ctrl-C stops it."""
-    import development
+    from development.directory import RunDirectory
+    from development.everything import run
+    from development.plan import Plan, Ports
 
-    ports = development.Ports(port, simulator_port, valkey_port, postgres_port, metrics_port)
-    asyncio.run(development.run(development.Plan(ports, workers, data.absolute()), console))
+    ports = Ports(port, simulator_port, valkey_port, postgres_port, metrics_port)
+    run(Plan(ports, workers, RunDirectory(data)), console)
 
 
 @app.command(epilog='Example: prosa say "Olá!" --from whatsapp:+5511988887777')
@@ -55,9 +62,14 @@ def say(
     data: Directory = DATA_DIRECTORY,
 ) -> None:
     """Write to the running system as a contact, through the simulator, and show what the phone receives."""
-    import development
+    from development.directory import RunDirectory
+    from simulator.addresses import is_contact
 
-    simulator = development.read_addresses(data.absolute())["TWILIO_API_URL"]
+    if not is_contact(sender):
+        raise typer.BadParameter("give an address such as whatsapp:+5511988887777", param_hint="--from")
+    if not text.strip():
+        raise typer.BadParameter("there is nothing to say", param_hint="TEXT")
+    simulator = RunDirectory(data).read_addresses()["TWILIO_API_URL"]
     asyncio.run(_say(simulator, sender, text, wait))
 
 
@@ -84,9 +96,13 @@ async def _say(simulator: str, sender: str, text: str, wait: float) -> None:
             written = await response.json()
         if response.status >= 400:
             raise _Complaint(f"the simulator refused the message: {written.get('detail', written)}")
-        if written["webhook_status"] != 200:
-            raise _Complaint(f"the webhook answered {written['webhook_status']}; its log lines say why")
-        console.print(f"{sender}: {text}", markup=False)
+        match written["webhook_status"]:
+            case 200:
+                console.print(f"{sender}: {text}", markup=False, soft_wrap=True)
+            case None:
+                raise _Complaint("the webhook did not answer; is prosa dev still starting?")
+            case status:
+                raise _Complaint(f"the webhook answered {status}; the log lines of prosa dev say why")
         await _show_replies(session, phone, seen, wait)
 
 
@@ -99,7 +115,7 @@ async def _show_replies(session: aiohttp.ClientSession, phone: str, seen: int, w
             received = (await response.json())["received"]
         for message in received:
             if message["sid"] not in statuses:
-                console.print(f"Prosa: {message['body']}", markup=False)
+                console.print(f"Prosa: {message['body']}", markup=False, soft_wrap=True)
                 deadline = min(deadline, time.monotonic() + STATUS_SECONDS)
             if statuses.get(message["sid"]) != message["status"]:
                 console.print(f"       {message['status']}", style="dim")
@@ -107,7 +123,7 @@ async def _show_replies(session: aiohttp.ClientSession, phone: str, seen: int, w
         if statuses and all(status == "read" for status in statuses.values()):
             return
         if statuses:
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(LOOK_SECONDS)
     if not statuses:
         raise _Complaint(f"no reply within {wait:.0f} seconds; the log lines of prosa dev say why")
 
@@ -117,20 +133,23 @@ class _Complaint(Exception):
 
 
 def main() -> None:
-    """The entry point: a user's mistake is one line on standard error and exit code 1."""
-    from development import DevelopmentError
+    """The entry point: what the user can put right is one line on standard error and exit code 1."""
+    from development.errors import DevelopmentError
     from simulator.embedded_errors import ServerError
 
     try:
         app()
     except (ProsaError, DevelopmentError, ServerError, _Complaint) as error:
-        complaints.print(f"prosa: {error}", style="red", markup=False)
-        raise SystemExit(1) from None
-    except (aiohttp.ClientError, OSError) as error:
-        complaints.print(f"prosa: cannot reach it: {error}", style="red", markup=False)
-        raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
+        _complain(str(error))
+    except aiohttp.ClientError as error:
+        _complain(f"the simulator does not answer: {error}")
+    except OSError as error:
+        _complain(str(error))
+
+
+def _complain(sentence: str) -> None:
+    complaints.print(f"prosa: {sentence}", style="red", markup=False, soft_wrap=True)
+    raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

@@ -1,0 +1,77 @@
+"""The directory of one `prosa dev`: everything that it writes is below it, and one run at a time has it."""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from development.errors import DevelopmentError
+
+
+class RunDirectory:
+    """Where the data of a run stay. Whoever else looks here finds out whether something runs, and where it listens."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self.addresses_file = self.path / "development.json"
+        self._lock = self.path / "lock"
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Hold it against a second run; however this process ends, the kernel lets go. Raises `DevelopmentError`."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        (self.path / ".gitignore").write_text("*\n", encoding="utf-8")
+        lock = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise DevelopmentError(
+                f"prosa dev already runs in {self.path}; a second one needs its own --data and ports"
+            ) from None
+        try:
+            yield
+        finally:
+            os.close(lock)
+
+    @property
+    def is_claimed(self) -> bool:
+        """Whether a run has it now."""
+        try:
+            lock = os.open(self._lock, os.O_RDONLY)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(lock)
+        return False
+
+    @property
+    def has_leftovers(self) -> bool:
+        """Whether the last run was killed, so that processes of it may still be ending."""
+        return self.addresses_file.exists()
+
+    def write_addresses(self, addresses: Mapping[str, str]) -> None:
+        """For `prosa say` and its like; it holds passwords, and only its owner may read it."""
+        self.addresses_file.unlink(missing_ok=True)
+        with os.fdopen(os.open(self.addresses_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump(addresses, file, indent=2)
+
+    def forget_addresses(self) -> None:
+        """Everything has stopped in order."""
+        self.addresses_file.unlink(missing_ok=True)
+
+    def read_addresses(self) -> dict[str, str]:
+        """What the run here listens on. Raises `DevelopmentError` where none does."""
+        if not self.is_claimed:
+            raise DevelopmentError(f"nothing runs in {self.path}; start it with: make run")
+        try:
+            addresses: dict[str, str] = json.loads(self.addresses_file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise DevelopmentError(f"what runs in {self.path} has only begun to start; try again in a moment") from None
+        return addresses

@@ -1,0 +1,157 @@
+"""What runs where: the ports, the environment and the command lines of a run."""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from development.directory import RunDirectory
+from development.errors import DevelopmentError
+from development.supervision import Program
+from settings import DEVELOPMENT_ACCOUNT, DEVELOPMENT_SECRET, DEVELOPMENT_TOKEN
+from simulator.servers import is_taken
+
+HOST = "127.0.0.1"
+HIGHEST_PORT = 65535
+READY = "/health/ready"
+
+_ROOT = Path(__file__).parents[1]
+"""Where our packages are, in a checkout or installed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where everything listens on the loopback address; `metrics` is the first worker's, and the clock's follows the last's."""
+
+    webhook: int
+    simulator: int
+    valkey: int
+    postgres: int
+    metrics: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to start, and where its data are."""
+
+    ports: Ports
+    workers: int
+    directory: RunDirectory
+
+    @property
+    def worker_metrics(self) -> range:
+        return range(self.ports.metrics, self.ports.metrics + self.workers)
+
+    @property
+    def clock_metrics(self) -> int:
+        return self.worker_metrics.stop
+
+    @property
+    def webhook_url(self) -> str:
+        return url(self.ports.webhook)
+
+    @property
+    def simulator_url(self) -> str:
+        return url(self.ports.simulator)
+
+
+def url(port: int, path: str = "") -> str:
+    """An address of this machine."""
+    return f"http://{HOST}:{port}{path}"
+
+
+def require_free_ports(plan: Plan) -> None:
+    """Raise `DevelopmentError`, which names an option and a port that would do, where something else listens."""
+    wanted: set[int] = set()
+    for option, port in _ports(plan):
+        if port > HIGHEST_PORT:
+            raise DevelopmentError(f"{option}: there is no port {port}; the highest one is {HIGHEST_PORT}")
+        if port in wanted:
+            raise DevelopmentError(f"{option}: port {port} is wanted twice; choose another one")
+        wanted.add(port)
+    for option, port in _ports(plan):
+        if _is_taken(option, port):
+            first = plan.ports.metrics if option == "--metrics-port" else port
+            raise DevelopmentError(f'port {port} is taken; choose another: make run ARGS="{option} {_another(first, plan)}"')
+
+
+def _ports(plan: Plan) -> Iterator[tuple[str, int]]:
+    yield "--port", plan.ports.webhook
+    yield "--simulator-port", plan.ports.simulator
+    yield "--valkey-port", plan.ports.valkey
+    yield "--postgres-port", plan.ports.postgres
+    for port in (*plan.worker_metrics, plan.clock_metrics):
+        yield "--metrics-port", port
+
+
+def _another(taken: int, plan: Plan) -> int:
+    """A port after this one that is free and not used by the plan, with as many behind it as the workers and the clock need."""
+    wanted = {port for _, port in _ports(plan)}
+    candidates = range(taken + 1, HIGHEST_PORT - plan.workers)
+    return next(
+        (
+            port
+            for port in candidates
+            if not any(near in wanted or is_taken(near) for near in range(port, port + plan.workers + 1))
+        ),
+        taken + 1,
+    )
+
+
+def _is_taken(option: str, port: int) -> bool:
+    try:
+        return is_taken(port)
+    except PermissionError:
+        raise DevelopmentError(f"{option}: port {port} is for root only; choose one above 1023") from None
+
+
+def addresses(plan: Plan, redis_url: str, database_url: str) -> dict[str, str]:
+    """The settings that tie the processes of this run together; whatever else is set in the environment or `.env` stays."""
+    return {
+        "REDIS_URL": redis_url,
+        "DATABASE_URL": database_url,
+        "PUBLIC_BASE_URL": plan.webhook_url,
+        "TWILIO_API_URL": plan.simulator_url,
+        "TWILIO_ACCOUNT_SID": DEVELOPMENT_ACCOUNT,
+        "TWILIO_AUTH_TOKEN": DEVELOPMENT_TOKEN,
+        "SECRET_KEY": DEVELOPMENT_SECRET,
+        "ENVIRONMENT": "development",
+        "STREAM_ENGINE": "redis",
+    }
+
+
+def programs(plan: Plan, settings: Mapping[str, str]) -> list[Program]:
+    """The processes, as production runs them; no module of the working directory can take the place of one of ours."""
+    environment = {**os.environ, **settings, "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}
+    python = [sys.executable, "-m"]
+    faststream = [*python, "faststream", "run", "--app-dir", str(_ROOT)]
+    workers = ["--workers", str(plan.workers)] if plan.workers > 1 else []
+    inbound = ["--inbound-url", f"{plan.webhook_url}/webhooks/twilio/messages"]
+    ledger = ["--ledger", str(plan.directory.path / "simulator.jsonl")]
+    return [
+        Program(
+            "simulator",
+            [*python, "simulator", "--port", str(plan.ports.simulator), *inbound, *ledger],
+            environment,
+            [url(plan.ports.simulator, "/simulator/health")],
+        ),
+        Program(
+            "webhook",
+            [*python, "uvicorn", "webhook:app", "--app-dir", str(_ROOT), "--host", HOST, "--port", str(plan.ports.webhook)],
+            environment,
+            [url(plan.ports.webhook, READY)],
+        ),
+        Program(
+            "clock",
+            [*faststream, "handlers:clock"],
+            {**environment, "METRICS_HOST": HOST, "METRICS_PORT": str(plan.clock_metrics)},
+            [url(plan.clock_metrics, READY)],
+        ),
+        Program(
+            "handlers",
+            [*faststream, "handlers:app", *workers],
+            {**environment, "METRICS_HOST": HOST, "METRICS_PORT": str(plan.ports.metrics)},
+            [url(port, READY) for port in plan.worker_metrics],
+        ),
+    ]

@@ -1,0 +1,177 @@
+"""
+Programs kept running as our children, with one merged log.
+
+Laws. A child that ends by itself is started again, until it has failed too often in a row. Every child leads a process group
+of its own, so that Ctrl-C reaches only us, and its end is the end of the whole group. When we are killed, the kernel asks
+every child to stop.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from simulator import embedded_launch
+
+STOP_SECONDS = 20.0
+"""How long a child may take to finish its work: a worker drains for 10."""
+ORPHAN_SECONDS = 12.0
+"""How long the workers of a child that was killed may take to notice it and to finish theirs."""
+LEFTOVER_SECONDS = 1.0
+"""The same after a child that stopped when it was asked: it has waited for its workers itself."""
+POLL_SECONDS = 0.02
+RESTARTS_IN_A_ROW = 5
+STEADY_SECONDS = 10.0
+"""A child that ran this long before it ended is started anew without counting against it."""
+RESTART_PAUSE_SECONDS = 1.0
+"""Before the first restart; each one in a row waits so much longer."""
+LONGEST_LINE_BYTES = 1024 * 1024
+
+Show = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What to run; every one of `ready_urls` answers 200 once it can do its work."""
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    ready_urls: Sequence[str]
+
+
+class Child:
+    """One program, from `start` to `stop`, however often it ends in between."""
+
+    def __init__(self, program: Program, *, show: Show, warn: Show, give_up: Callable[[str], None]) -> None:
+        """`show` takes the program's own lines, `warn` what happens to it, `give_up` why it cannot be kept running."""
+        self.program = program
+        self._show = show
+        self._warn = warn
+        self._give_up = give_up
+        self._asked = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Run it from now on."""
+        self._task = asyncio.create_task(self._keep_running(), name=self.program.name)
+
+    async def stop(self) -> None:
+        """Ask it to stop, and return when nothing of it is left."""
+        self._asked.set()
+        if self._task is not None:
+            await self._task
+
+    def kill(self) -> None:
+        """End the waiting: whoever is stopped now, or later, is killed."""
+        self._hurry.set()
+
+    async def _keep_running(self) -> None:
+        failures = 0
+        while not self._asked.is_set():
+            started = _now()
+            code = await self._run_once()
+            if self._asked.is_set():
+                return
+            failures = 1 if _now() - started > STEADY_SECONDS else failures + 1
+            if failures >= RESTARTS_IN_A_ROW:
+                self._give_up(f"{self.program.name} ended {failures} times in a row; its last lines say why")
+                return
+            self._warn(f"{self.program.name} {_ending(code)}; starting it again")
+            await _within(failures * RESTART_PAUSE_SECONDS, self._asked.wait())
+
+    async def _run_once(self) -> int:
+        process = await self._spawn()
+        lines = asyncio.create_task(self._show_lines(process))
+        ended = asyncio.create_task(process.wait())
+        await _first(ended, self._asked.wait())
+        if not ended.done():
+            process.terminate()
+            await _first(ended, _within(STOP_SECONDS, self._hurry.wait()))
+        await self._end_group(process.pid, self._patience_seconds(ended.done()))
+        code = await ended
+        await lines
+        return code
+
+    def _patience_seconds(self, has_ended: bool) -> float:
+        if not has_ended:
+            return 0.0
+        return LEFTOVER_SECONDS if self._asked.is_set() else ORPHAN_SECONDS
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        launch = embedded_launch.Launch(parent=os.getpid(), death_signal=signal.SIGTERM, user=None, reach=[])
+        launcher = [sys.executable, "-I", "-S", embedded_launch.__file__, json.dumps(launch)]
+        return await asyncio.create_subprocess_exec(
+            *launcher,
+            *self.program.command,
+            env=self.program.environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    async def _show_lines(self, process: asyncio.subprocess.Process) -> None:
+        """Until nobody holds the other end any more."""
+        rest = b""
+        while process.stdout is not None and (chunk := await process.stdout.read(65536)):
+            *lines, rest = (rest + chunk).split(b"\n")
+            if len(rest) > LONGEST_LINE_BYTES:
+                lines, rest = [*lines, rest], b""
+            for line in lines:
+                self._show(line.decode(errors="replace").rstrip())
+        if rest:
+            self._show(rest.decode(errors="replace").rstrip())
+
+    async def _end_group(self, group: int, patience_seconds: float) -> None:
+        """
+        Wait for the workers of a child that has ended, and then kill what is left; no process of another group.
+
+        The dead whom nobody buries, as in a container whose first process does not care, still count as alive: do not insist.
+        """
+        await _until(lambda: self._hurry.is_set() or not _is_alive(group), patience_seconds)
+        with suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+        await _until(lambda: not _is_alive(group), LEFTOVER_SECONDS)
+
+
+def _is_alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _ending(code: int) -> str:
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+
+
+async def _first(*awaitables: Awaitable[object]) -> None:
+    """Wait until one of them is done. The first goes on; the others are waits, and cancelled."""
+    tasks = [asyncio.ensure_future(each) for each in awaitables]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks[1:]:
+        task.cancel()
+
+
+async def _within(seconds: float, wait: Awaitable[object]) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(wait, seconds)
+
+
+async def _until(holds: Callable[[], bool], seconds: float) -> None:
+    """The kernel sends no word when a process group has ended."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while not holds():  # noqa: ASYNC110 - there is no event for it
+                await asyncio.sleep(POLL_SECONDS)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -10,15 +10,19 @@ import random
 from collections.abc import Awaitable, Callable
 from hashlib import blake2b
 
-import structlog
+from structlog.contextvars import bound_contextvars
 
 from handlers.breaker import Breaker
+from handlers.decide import stuck_send
 from handlers.journal import Journal
+from projections.changes import SENDER
 from projections.dead_letters import attempts_of
+from projections.reader import View
 from projections.state import EventAttempts
 from streams.delivery import Delivery
 from streams.errors import FatalError, TransientError
-from streams.events import AttemptFailed, AttemptStarted, EventDeadLettered
+from streams.events import AttemptFailed, AttemptStarted, EventDeadLettered, RedriveRequested
+from streams.outage import place_of
 from streams.retry import RetryPolicy
 from telemetry import log, thread_hash
 
@@ -40,70 +44,94 @@ class Attempts:
     async def run(self, delivery: Delivery) -> None:
         """Handle a delivery until it is done or given up. Raises only what is to be tried again or must stop the process."""
         event = delivery.event
-        with structlog.contextvars.bound_contextvars(
+        with bound_contextvars(
             group=delivery.group,
             event_id=event.id,
             correlation_id=event.correlation_id,
             thread=thread_hash(event.subject),
             owner=event.owner,
         ):
-            if delivery.isolated and await self._is_killer(delivery):
-                await self._give_up(delivery, "WorkerEnded", DEATHS_ALONE)
-                return
-            while not await self._succeeds(delivery):
-                pass
+            if event.subject.startswith("partition/"):
+                await self._try_once(delivery)
+            elif not (delivery.isolated and await self._is_killer(delivery)):
+                await self._try_until_done(delivery)
 
-    async def _succeeds(self, delivery: Delivery) -> bool:
-        """One try. A failed one is recorded; True once nothing is left to do."""
+    async def _try_once(self, delivery: Delivery) -> None:
+        """
+        A tick that fails is not tried again: the next one does its work.
+
+        Where an event is looked for that ends its worker, a tick is passed over: what it would find is not what it is.
+        """
+        if delivery.isolated:
+            return
         try:
             await self._handle(delivery)
-        except (TransientError, FatalError):
+        except FatalError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever a handler does wrong must not stop its neighbours
-            return await self._failed(delivery, error)
-        return True
+        except Exception as error:  # noqa: BLE001 - decided here by its branch
+            log.error("tick.failed", error=type(error).__name__, at=place_of(error))
 
-    async def _failed(self, delivery: Delivery, error: Exception) -> bool:
+    async def _try_until_done(self, delivery: Delivery) -> None:
+        tries, is_done = 0, False
+        while not is_done:
+            try:
+                await self._handle(delivery)
+                is_done = True
+            except (TransientError, FatalError):
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever a handler does wrong must not stop its neighbours
+                tries += 1
+                is_done = await self._failed(delivery, error, tries)
+
+    async def _failed(self, delivery: Delivery, error: Exception, tries: int) -> bool:
+        """Count it; past the limit give up what holds the thread up. True if that is the event itself."""
         name = type(error).__name__
-        log.error("attempt.failed", error=name, exc_info=error)
-        if _concerns_partition(delivery):
-            return True
+        log.error("attempt.failed", error=name, at=place_of(error))
         failed = AttemptFailed(event=delivery.event.id, group=delivery.group, error=name)
-        counted = await self._count(delivery, failed)
-        if counted.failed >= self._retry.max_attempts:
+        view = await self._journal.record(failed, cause=delivery.event)
+        counted = max(_counted(view, delivery).failed, tries)
+        if counted >= self._retry.max_attempts:
             self._breaker.failed(name)
             if not self._breaker.is_open:
-                await self._give_up(delivery, name, counted.failed)
-                return True
+                return await self._give_up(delivery, view, name, counted)
             await self._breaker.admit()
-        await asyncio.sleep(self._retry.pause_seconds(counted.failed, random.random()))  # noqa: S311 - jitter
+        await asyncio.sleep(self._retry.pause_seconds(counted, random.random()))  # noqa: S311 - jitter
         return False
 
     async def _is_killer(self, delivery: Delivery) -> bool:
         """Log the start of an event that is handled alone; whoever finds that start without an end knows the killer."""
-        if _concerns_partition(delivery):
-            return False
         view = await self._journal.look(delivery.event.subject, delivery.caught_up_to)
-        if view.state and attempts_of(view.state, delivery.event.id, delivery.group).started_alone >= DEATHS_ALONE:
-            return True
-        await self._count(delivery, AttemptStarted(event=delivery.event.id, group=delivery.group))
+        if _counted(view, delivery).started_alone >= DEATHS_ALONE:
+            return await self._give_up(delivery, view, "WorkerEnded", DEATHS_ALONE)
+        started = AttemptStarted(event=delivery.event.id, group=delivery.group)
+        await self._journal.record(started, cause=delivery.event)
         return False
 
-    async def _count(self, delivery: Delivery, data: AttemptFailed | AttemptStarted) -> EventAttempts:
-        view = await self._journal.record(data, cause=delivery.event)
-        if view.state is None:
-            return EventAttempts(delivery.event.id, delivery.group)
-        return attempts_of(view.state, delivery.event.id, delivery.group)
-
-    async def _give_up(self, delivery: Delivery, error: str, attempts: int) -> None:
-        fingerprint = blake2b(f"{delivery.group}:{delivery.event.type}:{error}".encode(), digest_size=8).hexdigest()
-        letter = EventDeadLettered(
-            event=delivery.event.id, group=delivery.group, attempts=attempts, error=error, fingerprint=fingerprint
-        )
-        log.error("event.dead_lettered", error=error, attempts=attempts)
-        await self._journal.record(letter, cause=delivery.event)
+    async def _give_up(self, delivery: Delivery, view: View, error: str, attempts: int) -> bool:
+        """Name it a dead letter, unless it is one. True if it is the delivered event itself."""
+        event = _to_blame(delivery, view)
+        if not _is_dead(view, event, delivery.group):
+            kind = f"{delivery.group}:{delivery.event.type}:{error}"
+            fingerprint = blake2b(kind.encode(), digest_size=8).hexdigest()
+            letter = EventDeadLettered(event=event, group=delivery.group, attempts=attempts, error=error, fingerprint=fingerprint)
+            log.error("event.dead_lettered", error=error, attempts=attempts, dead_letter=event)
+            await self._journal.record(letter, cause=delivery.event)
+        return event == delivery.event.id
 
 
-def _concerns_partition(delivery: Delivery) -> bool:
-    """A tick that fails is not tried again: the next one does its work."""
-    return delivery.event.subject.startswith("partition/")
+def _to_blame(delivery: Delivery, view: View) -> str:
+    """What must be given up so that the thread goes on: the event itself, what it sends round again, or the reply at the head."""
+    if delivery.group == SENDER:
+        return stuck_send(view.state, view.log_time_ms) or delivery.event.id
+    data = delivery.event.data
+    return data.event if isinstance(data, RedriveRequested) else delivery.event.id
+
+
+def _counted(view: View, delivery: Delivery) -> EventAttempts:
+    if view.state is None:
+        return EventAttempts(delivery.event.id, delivery.group)
+    return attempts_of(view.state, delivery.event.id, delivery.group)
+
+
+def _is_dead(view: View, event: str, group: str) -> bool:
+    return view.state is not None and any((letter.event, letter.group) == (event, group) for letter in view.state.dead_letters)

@@ -5,7 +5,7 @@ import asyncio
 from telemetry import log
 
 FAILURES_IN_A_ROW = 20
-"""So many events given up in a row, with no success between them, are an outage and not so many poisons."""
+"""So many failures in a row, with no success between them, are an outage and not so many poisons."""
 
 
 class Breaker:
@@ -22,13 +22,14 @@ class Breaker:
     def is_open(self) -> bool:
         return self._is_open
 
-    async def admit(self) -> None:
-        """Pass at once while closed; while open, wait in line for a try."""
+    async def admit(self) -> bool:
+        """Pass at once while closed; while open, wait in line for a try. Whether it waited: what was known before may be old."""
         if not self._is_open:
-            return
+            return False
         async with self._probes:
             if self._is_open:
                 await asyncio.sleep(self._pause_seconds)
+        return True
 
     def succeeded(self) -> None:
         """Something worked."""
@@ -38,7 +39,7 @@ class Breaker:
         self._is_open = False
 
     def failed(self, error: str) -> None:
-        """An event is about to be given up."""
+        """Something failed that has nothing to do with the one message, as far as one can tell."""
         self._failures += 1
         if self._failures >= FAILURES_IN_A_ROW:
             self.trip(error)

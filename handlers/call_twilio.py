@@ -1,7 +1,8 @@
-"""One granted attempt: call Twilio until it is known what came of it."""
+"""One granted attempt: one call to Twilio, and what came of it in the log."""
 
 import asyncio
 import random
+from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from handlers.breaker import Breaker
@@ -12,19 +13,42 @@ from handlers.twilio_client import TwilioClient
 from projections.reader import View
 from projections.state import Reply
 from streams.errors import LeaseLost
-from streams.events import Event, MessageSent, Rejection, SendCancelled, SendRejected
+from streams.events import Event, MessageSent, Rejection, SendCancelled, SendDisproved, SendRejected
 from streams.log import Ownership
 from streams.partitions import addresses_of
 from streams.retry import RetryPolicy
 from streams.thread_token import seal
-from telemetry import log, thread_hash
+from telemetry import log
 
 LEASE_MARGIN_SECONDS = 0.2
 """How much longer than the call's limit the lease must last: for what lies between the look and the socket."""
 
+LONGEST_RETRY_AFTER_SECONDS = 900.0
+"""Who is told to wait longer asks again after this."""
+
+THROTTLED_STEPS = 3
+"""A pause for who wrote too fast is as long as after so many more tries: WhatsApp's pair rate is one message in six seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """An attempt that the fold granted. `begun_at` is the loop's time from before its start was written."""
+
+    thread: str
+    cause: Event
+    reply: Reply
+    part: int
+    attempt: str
+    begun_at: float
+
 
 class CallTwilio:
-    """Calls only while the lease outlives the call, and repeats only what surely was not sent."""
+    """
+    Calls only while the lease outlives the call, and only within `lease_seconds` of the start of the attempt.
+
+    So whoever finds that start without an outcome knows from its date when the call has ended at the latest. An attempt is one
+    call: before a pause it is given up, so that nothing is held meanwhile, and after it all is decided anew.
+    """
 
     def __init__(
         self,
@@ -47,77 +71,84 @@ class CallTwilio:
         self._secret = secret
         self._lease_seconds = lease_seconds
 
-    async def send_part(self, thread: str, cause: Event, reply: Reply, part: int, attempt: str) -> View:
-        """Send one part under an attempt that the fold granted, and record what came of it."""
-        tries = 0
-        while True:
-            await self._lease_outlives_call(thread, cause, reply, part, attempt)
-            result = await self._create(thread, reply.parts[part].text, attempt)
-            tries += 1
-            match result:
-                case Accepted(sid, status):
-                    self._breaker.succeeded()
-                    sent = MessageSent(reply=reply.id, part=part, attempt=attempt, sid=sid, status=status)
-                    return await self._journal.record(sent, cause=cause, thread=thread)
-                case Unknown(reason):
-                    log.warning("send.unknown", thread=thread_hash(thread), attempt=attempt, reason=reason)
-                    return await self._journal.look(thread)
-                case Refused(http_status, code):
-                    verdict = classify_response(http_status, code)
-                    if verdict.outcome in _SETTLED_BY_ANSWER:
-                        return await self._refused(thread, cause, reply, part, attempt, verdict, code)
-                    pause = self._pause(tries)
-                case TooManyRequests(_, retry_after):
-                    pause = max(retry_after or 0.0, self._pause(tries))
-                case NeverConnected():
-                    pause = self._pause(tries)
-            log.warning("send.postponed", thread=thread_hash(thread), attempt=attempt, answer=type(result).__name__)
-            await asyncio.sleep(pause)
-            view = await self._journal.look(thread)
-            if _is_cut(view, reply.id):
-                cancelled = SendCancelled(reply=reply.id, part=part, attempt=attempt)
-                return await self._journal.record(cancelled, cause=cause, thread=thread)
+    async def send(self, grant: Grant) -> View:
+        """Send the part and record what came of it, if anybody can tell. Raises `LeaseLost` where it must be left to another."""
+        if not await self._may_call(grant):
+            return await self._cancelled(grant)
+        result = await self._create(grant)
+        match result:
+            case Accepted(sid, status):
+                self._breaker.succeeded()
+                sent = MessageSent(reply=grant.reply.id, part=grant.part, attempt=grant.attempt, sid=sid, status=status)
+                return await self._journal.record(sent, cause=grant.cause, thread=grant.thread)
+            case Unknown(reason):
+                self._breaker.failed(reason)
+                log.warning("send.unknown", attempt=grant.attempt, reason=reason)
+                return await self._journal.look(grant.thread)
+            case TooManyRequests(code, retry_after):
+                self._breaker.failed("too many requests")
+                pause = max(min(retry_after or 0.0, LONGEST_RETRY_AFTER_SECONDS), self._pause(grant))
+                return await self._later(grant, code, "too many requests", pause)
+            case NeverConnected(reason):
+                self._breaker.failed(reason)
+                return await self._later(grant, None, reason, self._pause(grant))
+            case Refused(http_status, code):
+                return await self._refused(grant, code, classify_response(http_status, code))
 
-    async def _create(self, thread: str, body: str, attempt: str) -> SendResult:
-        sender, contact = addresses_of(thread)
-        callback = f"{self._callback_url}?{urlencode({'thread': seal(thread, self._secret), 'attempt': attempt})}"
+    async def _create(self, grant: Grant) -> SendResult:
+        sender, contact = addresses_of(grant.thread)
+        query = urlencode({"thread": seal(grant.thread, self._secret), "attempt": grant.attempt})
+        body = grant.reply.parts[grant.part].text
+        callback = f"{self._callback_url}?{query}"
         return await self._client.create_message(to=contact, from_=sender, body=body, status_callback=callback)
 
-    async def _refused(
-        self, thread: str, cause: Event, reply: Reply, part: int, attempt: str, verdict: Verdict, code: int | None
-    ) -> View:
+    async def _refused(self, grant: Grant, code: int | None, verdict: Verdict) -> View:
         if verdict.outcome is Outcome.FATAL:
             self._breaker.trip("Twilio refuses the credentials: check TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN")
-            cancelled = SendCancelled(reply=reply.id, part=part, attempt=attempt)
-            return await self._journal.record(cancelled, cause=cause, thread=thread)
+            return await self._not_sent(grant, code)
+        if verdict.outcome is not Outcome.REJECTED:
+            is_throttled = verdict.outcome is Outcome.THROTTLED
+            return await self._later(grant, code, verdict.outcome, self._pause(grant, THROTTLED_STEPS if is_throttled else 0))
+        self._breaker.succeeded()
         reason = verdict.rejection or Rejection.UNKNOWN
-        rejected = SendRejected(reply=reply.id, part=part, attempt=attempt, code=code, reason=reason)
-        return await self._journal.record(rejected, cause=cause, thread=thread)
+        rejected = SendRejected(reply=grant.reply.id, part=grant.part, attempt=grant.attempt, code=code, reason=reason)
+        return await self._journal.record(rejected, cause=grant.cause, thread=grant.thread)
 
-    async def _lease_outlives_call(self, thread: str, cause: Event, reply: Reply, part: int, attempt: str) -> None:
-        """Wait for the next renewal if need be. A lease that is not renewed leaves the part to the next owner."""
-        partition = self._journal.partition_of(thread)
-        needed = self._client.timeout_seconds + LEASE_MARGIN_SECONDS
-        deadline = _now() + self._lease_seconds
-        while self._ownership.remaining_seconds(partition) < needed:
-            if _now() > deadline:
-                cancelled = SendCancelled(reply=reply.id, part=part, attempt=attempt)
-                await self._journal.record(cancelled, cause=cause, thread=thread)
-                raise LeaseLost(f"partition {partition}")
+    async def _later(self, grant: Grant, code: int | None, reason: str, pause: float) -> View:
+        log.warning("send.postponed", attempt=grant.attempt, reason=reason, code=code, seconds=round(pause, 1))
+        await self._not_sent(grant, code)
+        await asyncio.sleep(pause)
+        return await self._journal.look(grant.thread)
+
+    async def _not_sent(self, grant: Grant, code: int | None) -> View:
+        """Twilio's own answer is the proof."""
+        disproved = SendDisproved(reply=grant.reply.id, part=grant.part, attempt=grant.attempt, code=code)
+        return await self._journal.record(disproved, cause=grant.cause, thread=grant.thread)
+
+    async def _may_call(self, grant: Grant) -> bool:
+        """Wait for the next renewal of the lease if need be."""
+        deadline = grant.begun_at + self._lease_seconds
+        while _now() < deadline:
+            if self._lease_outlives_call(grant):
+                return True
             await asyncio.sleep(self._lease_seconds / 20)
+        return False
 
-    def _pause(self, tries: int) -> float:
+    async def _cancelled(self, grant: Grant) -> View:
+        cancelled = SendCancelled(reply=grant.reply.id, part=grant.part, attempt=grant.attempt)
+        view = await self._journal.record(cancelled, cause=grant.cause, thread=grant.thread)
+        if not self._lease_outlives_call(grant):
+            raise LeaseLost(f"partition {self._journal.partition_of(grant.thread)}")
+        return view
+
+    def _lease_outlives_call(self, grant: Grant) -> bool:
+        partition = self._journal.partition_of(grant.thread)
+        return self._ownership.remaining_seconds(partition) >= self._client.timeout_seconds + LEASE_MARGIN_SECONDS
+
+    def _pause(self, grant: Grant, steps: int = 0) -> float:
+        tries = len(grant.reply.parts[grant.part].attempts) + steps
         return self._retry.pause_seconds(tries, random.random())  # noqa: S311 - jitter
-
-
-_SETTLED_BY_ANSWER = frozenset({Outcome.REJECTED, Outcome.FATAL})
 
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _is_cut(view: View, reply_id: str) -> bool:
-    """Whether somebody took over or closed while we waited to call again."""
-    reply = view.state.reply(reply_id) if view.state else None
-    return reply is None or reply.is_cut

@@ -1,14 +1,19 @@
 """What a thread needs next: pure, so that every rule can be read and tested without a server."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from projections.message_status import normalised_code
 from projections.sends import next_part
-from projections.state import Attempt, PartStatus, Reply, ReplyStatus, ThreadState, Unanswered
+from projections.state import Attempt, Outcome, Part, PartStatus, Reply, ReplyStatus, ThreadState, Unanswered
+from streams.events import Rejection
 
 FINAL_ROUND = 3
 """From the third round on an answer is final: a contact who goes on writing still gets one."""
+
+WINDOW_CLOSED_CODE = 63016
+"""What Twilio would report."""
 
 
 def to_answer(state: ThreadState | None, event: str | None) -> tuple[Unanswered, ...]:
@@ -53,56 +58,106 @@ class ConfirmSend:
 
 @dataclass(frozen=True, slots=True)
 class JudgeFailure:
-    """Twilio took the part, and reported later that it did not arrive."""
+    """
+    Twilio took the part, and reported later that it did not arrive; so it did with `failures` attempts by now.
+
+    `is_too_late`: something that comes after it went out already, so that sending it again would turn the order round.
+    """
 
     reply: Reply
     part: int
     attempt: Attempt
     code: int | None
+    failures: int
+    is_too_late: bool
 
 
 @dataclass(frozen=True, slots=True)
-class RefuseClosedWindow:
-    """The contact wrote more than 24 hours ago: WhatsApp would not deliver it, so nobody is called."""
+class RefuseSend:
+    """
+    A part that nobody is called for.
+
+    The contact wrote more than 24 hours ago, and WhatsApp would not deliver it; or a newer reply went out before it.
+    """
 
     reply: Reply
     part: int
+    reason: Rejection
+    code: int | None
 
 
-SendStep: TypeAlias = StartSend | SettleSend | ConfirmSend | JudgeFailure | RefuseClosedWindow
+SendStep: TypeAlias = StartSend | SettleSend | ConfirmSend | JudgeFailure | RefuseSend
 
 
 def next_send(state: ThreadState | None, log_time_ms: int) -> SendStep | None:
-    """The one thing that sending on this thread needs next; replies in the order of the log, and parts in theirs."""
+    """
+    The one thing that sending on this thread needs next.
+
+    First what callbacks told, then what is in doubt, whichever reply it belongs to: only who knows what went out can tell
+    what may go out next. Replies go in the order of the log, and parts in theirs.
+    """
     if state is None:
         return None
-    for reply in state.replies:
-        step = _after_the_fact(reply) or _next_of(reply, state, log_time_ms)
-        if step:
-            return step
-    return None
+    return (
+        _first(_told(reply, state) for reply in state.replies)
+        or _first(_in_doubt(reply) for reply in state.replies)
+        or _first(_due(reply, state, log_time_ms) for reply in state.replies)
+    )
 
 
-def _after_the_fact(reply: Reply) -> SendStep | None:
+def stuck_send(state: ThreadState | None, log_time_ms: int) -> str | None:
+    """The event of the reply that holds its thread up, if it is one that can be given up."""
+    step = next_send(state, log_time_ms)
+    return step.reply.event if step and step.reply.status is ReplyStatus.ACCEPTED else None
+
+
+def _first(steps: Iterable[SendStep | None]) -> SendStep | None:
+    return next((step for step in steps if step), None)
+
+
+def _told(reply: Reply, state: ThreadState) -> SendStep | None:
     for index, part in enumerate(reply.parts):
         if not part.attempts:
             continue
         last = part.attempts[-1]
-        if part.status is PartStatus.SENT and last.failed_code is not None:
-            return JudgeFailure(reply, index, last, normalised_code(last.failed_code))
-        if part.status is PartStatus.UNCONFIRMED and last.proof_sid:
-            return ConfirmSend(reply, index, last, last.proof_sid)
+        if part.status is not PartStatus.SENT:
+            if (proven := _proven(part)) and proven.proof_sid:
+                return ConfirmSend(reply, index, proven, proven.proof_sid)
+        elif last.failed_code is not None:
+            failures = sum(attempt.failed_code is not None for attempt in part.attempts)
+            is_too_late = state.last_sent_reply > reply.number or _was_overtaken(reply, index)
+            return JudgeFailure(reply, index, last, normalised_code(last.failed_code), failures, is_too_late)
     return None
 
 
-def _next_of(reply: Reply, state: ThreadState, log_time_ms: int) -> SendStep | None:
+def _proven(part: Part) -> Attempt | None:
+    """An attempt that reached Twilio, even if its absence was believed before; but not one whose failure has been judged."""
+    for attempt in part.attempts:
+        has_been_judged = attempt.failed_code is not None and attempt.outcome in _UNSENT
+        if attempt.proof_sid and not has_been_judged:
+            return attempt
+    return None
+
+
+def _was_overtaken(reply: Reply, index: int) -> bool:
+    return any(part.status is PartStatus.SENT for part in reply.parts[index + 1 :])
+
+
+def _in_doubt(reply: Reply) -> SendStep | None:
+    index = next_part(reply) if reply.status is ReplyStatus.ACCEPTED else None
+    holder = reply.parts[index].holder if index is not None else None
+    return SettleSend(reply, index, holder) if index is not None and holder else None
+
+
+def _due(reply: Reply, state: ThreadState, log_time_ms: int) -> SendStep | None:
     index = next_part(reply) if reply.status is ReplyStatus.ACCEPTED else None
     if index is None:
         return None
-    holder = reply.parts[index].holder
-    if holder is None:
-        is_closed = log_time_ms >= state.window_closes_at_ms
-        return RefuseClosedWindow(reply, index) if is_closed else StartSend(reply, index)
-    if holder.proof_sid:
-        return ConfirmSend(reply, index, holder, holder.proof_sid)
-    return SettleSend(reply, index, holder)
+    if state.last_sent_reply > reply.number:
+        return RefuseSend(reply, index, Rejection.SUPERSEDED, None)
+    if log_time_ms >= state.window_closes_at_ms:
+        return RefuseSend(reply, index, Rejection.WINDOW_CLOSED, WINDOW_CLOSED_CODE)
+    return StartSend(reply, index)
+
+
+_UNSENT = frozenset({Outcome.DISPROVED, Outcome.REJECTED})

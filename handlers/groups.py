@@ -10,6 +10,7 @@ from handlers.breaker import Breaker
 from handlers.call_twilio import CallTwilio
 from handlers.choose_model import reply_generators, turn_limits
 from handlers.journal import Journal
+from handlers.parts import split
 from handlers.respond import RESPONDER_EVENTS, Manner, Responder
 from handlers.send import SENDER_EVENTS, Sender
 from handlers.settle import Settler
@@ -35,8 +36,6 @@ STATUS_PATH = "/webhooks/twilio/status"
 
 OVERLOOKED_MARGIN_SECONDS = 30
 """How much longer than a turn may take a message must wait until a tick looks for it."""
-
-GRACE_MARGIN_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +107,11 @@ def build_groups(settings: Settings, on_fatal: OnFatal) -> Groups:
         lease_seconds=settings.lease_seconds,
     )
     settler = Settler(
-        sender_journal, twilio, grace_seconds=grace_seconds(settings), absence_is_proof=settings.send_absence_is_proof
+        sender_journal,
+        twilio,
+        sender_breaker,
+        grace_seconds=grace_seconds(settings),
+        absence_is_proof=settings.send_absence_is_proof,
     )
     sender = Sender(sender_journal, call, settler, sender_breaker, retry)
 
@@ -136,7 +139,7 @@ def manner(settings: Settings) -> Manner:
     return Manner(
         quiet_seconds=settings.reply_quiet_seconds,
         limits=turn_limits(settings),
-        failure_sentence=settings.ai_failure_sentence,
+        failure_sentence=next(iter(split(settings.ai_failure_sentence, most=1)), None),
         overlooked_after_ms=round(overlooked_seconds * 1000),
     )
 
@@ -152,5 +155,5 @@ def twilio_client(settings: Settings) -> TwilioClient:
 
 
 def grace_seconds(settings: Settings) -> float:
-    """How long absence proves nothing: longer than whoever began the call can still be calling."""
-    return max(settings.send_proof_seconds, settings.lease_seconds + settings.twilio_timeout_seconds + GRACE_MARGIN_SECONDS)
+    """How long after an attempt's start absence proves nothing: as late as its call may end, and then for as long as is set."""
+    return settings.lease_seconds + settings.twilio_timeout_seconds + settings.send_proof_seconds

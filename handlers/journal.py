@@ -8,7 +8,7 @@ from typing import TypeVar
 from projections.progress import Progress
 from projections.reader import Line, Reader, View
 from streams.envelope import new_event
-from streams.errors import LogUnavailable, ReadModelUnavailable
+from streams.errors import LogUnavailable, ReadModelUnavailable, TransientError
 from streams.events import AnyEventData, Event
 from streams.log import Appended, EventLog
 from streams.partitions import partition_of_subject
@@ -17,7 +17,39 @@ from telemetry import log
 
 _Result = TypeVar("_Result")
 
-_PATIENCE = RetryPolicy(base_seconds=0.2, max_seconds=5.0)
+PAUSES = RetryPolicy(base_seconds=0.2, max_seconds=5.0)
+
+
+class Patience:
+    """Does things again until the log and Postgres answer. However many wait for one of them, one line tells that it is away."""
+
+    def __init__(self) -> None:
+        self._away: set[type[TransientError]] = set()
+
+    async def until_done(self, act: Callable[[], Awaitable[_Result]]) -> _Result:
+        """What `act` returns; it must bear being done twice."""
+        attempt, missed = 0, set[type[TransientError]]()
+        while True:
+            try:
+                result = await act()
+            except (LogUnavailable, ReadModelUnavailable) as error:
+                attempt += 1
+                missed.add(type(error))
+                self._tell_away(error)
+                await asyncio.sleep(PAUSES.pause_seconds(attempt, random.random()))  # noqa: S311 - jitter
+            else:
+                self._tell_back(missed)
+                return result
+
+    def _tell_away(self, error: TransientError) -> None:
+        if type(error) not in self._away:
+            self._away.add(type(error))
+            log.warning("waiting", kind=type(error).__name__, reason=str(error))
+
+    def _tell_back(self, missed: set[type[TransientError]]) -> None:
+        for kind in missed & self._away:
+            log.info("going on", kind=kind.__name__)
+        self._away -= missed
 
 
 class Journal:
@@ -32,6 +64,7 @@ class Journal:
         self._progress = progress
         self._reader = reader
         self._source = source
+        self._patience = Patience()
 
     def partition_of(self, thread: str) -> int:
         return partition_of_subject(thread, self._log.partitions)
@@ -48,45 +81,42 @@ class Journal:
                 raise ReadModelUnavailable(f"partition {partition}: the checkpoint went back")
             return view
 
-        return await patiently(look)
+        return await self._patience.until_done(look)
 
     async def record(self, data: AnyEventData, *, cause: Event, thread: str | None = None) -> View:
         """Append an outcome, wait until it is folded, and look. A repeated append of the same event is harmless."""
         subject = thread or cause.subject
         event = new_event(data, subject=subject, source=self._source, cause=cause)
-        appended: Appended = await patiently(lambda: self._log.append(event))
+        appended: Appended = await self._patience.until_done(lambda: self._log.append(event))
         log.info("event.appended", type=event.type, id=event.id)
         return await self.look(subject, appended.position)
 
-    async def accounted_sids(self, sids: Iterable[str]) -> set[str]:
-        """Of these messages those that belong to a reply, or came in."""
-        return await patiently(lambda: self._reader.accounted_sids(sids))
+    async def accounted_sids(self, sids: Iterable[str], *, apart_from: str) -> set[str]:
+        """Of these messages those that are known to be something else than what the attempt `apart_from` sent."""
+        return await self._patience.until_done(lambda: self._reader.accounted_sids(sids, apart_from=apart_from))
 
     async def history(self, conversation_id: str, unanswered: Iterable[str], *, limit: int) -> Sequence[Line]:
         """The newest messages of a conversation and all unanswered ones, in the order of the log."""
-        return await patiently(lambda: self._reader.history(conversation_id, unanswered, limit=limit))
+        return await self._patience.until_done(lambda: self._reader.history(conversation_id, unanswered, limit=limit))
 
     async def awaiting_answer(self, partition: int, since_ms: int, *, limit: int) -> Sequence[str]:
         """Threads where something has waited for an answer since then or longer."""
-        return await patiently(lambda: self._reader.awaiting_answer(partition, since_ms, limit=limit))
+        return await self._patience.until_done(lambda: self._reader.awaiting_answer(partition, since_ms, limit=limit))
 
     async def awaiting_send(self, partition: int, since_ms: int, *, limit: int) -> Sequence[str]:
         """Threads where a reply has waited to be sent since then or longer."""
-        return await patiently(lambda: self._reader.awaiting_send(partition, since_ms, limit=limit))
+        return await self._patience.until_done(lambda: self._reader.awaiting_send(partition, since_ms, limit=limit))
 
     async def time_ms(self) -> int:
         """The clock that stamps appends."""
-        return await patiently(self._log.time_ms)
+        return await self._patience.until_done(self._log.time_ms)
+
+
+def on_behalf_of(view: View, cause: Event) -> Event:
+    """The cause as what follows from it on this thread is to know it: a tick has no owner, and the thread has."""
+    return cause.model_copy(update={"owner": view.state.owner}) if view.state else cause
 
 
 async def patiently(act: Callable[[], Awaitable[_Result]]) -> _Result:
-    """Do it again until the log and Postgres answer."""
-    attempt = 0
-    while True:
-        try:
-            return await act()
-        except (LogUnavailable, ReadModelUnavailable) as error:
-            attempt += 1
-            if attempt == 1:
-                log.warning("waiting", error=str(error), kind=type(error).__name__)
-            await asyncio.sleep(_PATIENCE.pause_seconds(attempt, random.random()))  # noqa: S311 - jitter
+    """Do one thing again until the log and Postgres answer."""
+    return await Patience().until_done(act)

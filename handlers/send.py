@@ -13,16 +13,17 @@ from typing import assert_never
 from ulid import ULID
 
 from handlers.breaker import Breaker
-from handlers.call_twilio import CallTwilio
-from handlers.decide import ConfirmSend, JudgeFailure, RefuseClosedWindow, SettleSend, StartSend, next_send
+from handlers.call_twilio import THROTTLED_STEPS, CallTwilio, Grant
+from handlers.decide import ConfirmSend, JudgeFailure, RefuseSend, SendStep, SettleSend, StartSend, next_send
 from handlers.error_table import Outcome, classify_callback
-from handlers.journal import Journal
+from handlers.journal import Journal, on_behalf_of
 from handlers.serial import Serial
 from handlers.settle import Settler
 from projections.changes import SENDER
 from projections.message_status import FAILURES
 from projections.reader import View
 from streams.delivery import Delivery
+from streams.errors import PermanentError
 from streams.events import (
     ClockTicked,
     Event,
@@ -53,10 +54,13 @@ SENDER_EVENTS = frozenset(
 )
 """What can make a part due. Everything else is passed over."""
 
-WINDOW_CLOSED_CODE = 63016
 OVERLOOKED_AFTER_MS = 60_000
 """A reply that has waited this long is looked for at every tick."""
 OVERLOOKED_AT_ONCE = 100
+
+
+class SendStuck(PermanentError):
+    """What was recorded changed nothing, so that the same step would come again for ever."""
 
 
 class Sender:
@@ -85,51 +89,68 @@ class Sender:
 
     async def _send_overlooked(self, delivery: Delivery) -> None:
         """What a crash at the wrong moment or a person's decision left without an event of its own."""
-        partition = delivery.record.partition
         view = await self._journal.look(delivery.event.subject, delivery.caught_up_to)
         before = view.log_time_ms - OVERLOOKED_AFTER_MS
-        threads = await self._journal.awaiting_send(partition, before, limit=OVERLOOKED_AT_ONCE)
-        idle = self._serial.not_in_work(threads)
-        await asyncio.gather(*(self._work_on(thread, delivery.event, delivery.caught_up_to) for thread in idle))
+        threads = await self._journal.awaiting_send(delivery.partition, before, limit=OVERLOOKED_AT_ONCE)
+        await self._serial.on_each_idle(threads, lambda thread: self._work_on(thread, delivery.event, delivery.caught_up_to))
 
     async def _work_on(self, thread: str, cause: Event, at_least: int) -> None:
         async with self._serial.alone(thread):
             view = await self._journal.look(thread, at_least)
-            while step := next_send(view.state, view.log_time_ms):
-                match step:
-                    case StartSend():
-                        view = await self._start(thread, cause, step)
-                    case SettleSend():
-                        view = await self._settler.settle(thread, cause, step)
-                    case ConfirmSend(reply, part, attempt, sid):
-                        sent = MessageSent(reply=reply.id, part=part, attempt=attempt.id, sid=sid)
-                        view = await self._journal.record(sent, cause=cause, thread=thread)
-                    case JudgeFailure():
-                        view = await self._judge(thread, cause, step)
-                    case RefuseClosedWindow(reply, part):
-                        refused = SendRejected(reply=reply.id, part=part, code=WINDOW_CLOSED_CODE, reason=Rejection.WINDOW_CLOSED)
-                        view = await self._journal.record(refused, cause=cause, thread=thread)
-                    case _:
-                        assert_never(step)
+            cause = on_behalf_of(view, cause)
+            step = next_send(view.state, view.log_time_ms)
+            while step:
+                view = await self._take(thread, cause, step)
+                following = next_send(view.state, view.log_time_ms)
+                if following == step:
+                    raise SendStuck(f"reply {step.reply.id}, part {step.part}")
+                step = following
+
+    async def _take(self, thread: str, cause: Event, step: SendStep) -> View:
+        match step:
+            case StartSend():
+                return await self._start(thread, cause, step)
+            case SettleSend():
+                return await self._settler.settle(thread, cause, step)
+            case ConfirmSend(reply, part, attempt, sid):
+                sent = MessageSent(reply=reply.id, part=part, attempt=attempt.id, sid=sid)
+                return await self._journal.record(sent, cause=cause, thread=thread)
+            case JudgeFailure():
+                return await self._judge(thread, cause, step)
+            case RefuseSend(reply, part, reason, code):
+                refused = SendRejected(reply=reply.id, part=part, code=code, reason=reason)
+                return await self._journal.record(refused, cause=cause, thread=thread)
+            case _:
+                assert_never(step)
 
     async def _start(self, thread: str, cause: Event, step: StartSend) -> View:
-        await self._breaker.admit()
-        attempt = str(ULID())
-        started = SendStarted(reply=step.reply.id, part=step.part, attempt=attempt)
+        if await self._breaker.admit():
+            view = await self._journal.look(thread)
+            if next_send(view.state, view.log_time_ms) != step:
+                return view
+        begun_at = asyncio.get_running_loop().time()
+        started = SendStarted(reply=step.reply.id, part=step.part, attempt=str(ULID()))
         view = await self._journal.record(started, cause=cause, thread=thread)
         reply = view.state.reply(step.reply.id) if view.state else None
         holder = reply.parts[step.part].holder if reply else None
-        if reply is None or holder is None or holder.id != attempt:
+        if reply is None or holder is None or holder.id != started.attempt:
             return view
-        return await self._call.send_part(thread, cause, reply, step.part, attempt)
+        return await self._call.send(Grant(thread, cause, reply, step.part, started.attempt, begun_at))
 
     async def _judge(self, thread: str, cause: Event, step: JudgeFailure) -> View:
         """A failure that was reported later: again after a pause where that can help, else given up."""
         verdict = classify_callback(step.code)
-        tries = len(step.reply.parts[step.part].attempts)
         identity = {"reply": step.reply.id, "part": step.part, "attempt": step.attempt.id, "code": step.code}
-        if verdict.outcome is Outcome.REJECTED or tries >= self._retry.max_attempts:
-            reason = verdict.rejection or Rejection.THROTTLED
+        is_used_up = step.failures >= self._retry.max_attempts
+        if verdict.outcome is Outcome.REJECTED or step.is_too_late or is_used_up:
+            reason = verdict.rejection or (Rejection.SUPERSEDED if step.is_too_late else _USED_UP[verdict.outcome])
             return await self._journal.record(SendRejected(**identity, reason=reason), cause=cause, thread=thread)
+        tries = step.failures + (THROTTLED_STEPS if verdict.outcome is Outcome.THROTTLED else 0)
         await asyncio.sleep(self._retry.pause_seconds(tries, random.random()))  # noqa: S311 - jitter
+        view = await self._journal.look(thread)
+        if next_send(view.state, view.log_time_ms) != step:
+            return view
         return await self._journal.record(SendDisproved(**identity), cause=cause, thread=thread)
+
+
+_USED_UP = {Outcome.THROTTLED: Rejection.THROTTLED, Outcome.RETRY: Rejection.UNKNOWN}

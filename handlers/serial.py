@@ -1,9 +1,15 @@
 """One piece of work per thread at a time, whether an event of the thread or a tick asked for it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
+
+from structlog.contextvars import bound_contextvars
+
+from streams.errors import FatalError
+from streams.outage import place_of
+from telemetry import log, thread_hash
 
 
 class Serial:
@@ -14,11 +20,23 @@ class Serial:
 
     @asynccontextmanager
     async def alone(self, thread: str) -> AsyncIterator[None]:
-        """Wait for the thread's turn, and hold it."""
+        """Wait for the thread's turn, and hold it; meanwhile log lines name the thread."""
         lock = self._locks.setdefault(thread, asyncio.Lock())
-        async with lock:
-            yield
+        with bound_contextvars(thread=thread_hash(thread)):
+            async with lock:
+                yield
 
-    def not_in_work(self, threads: Iterable[str]) -> list[str]:
-        """Of these threads those that nobody works on."""
-        return [thread for thread in threads if thread not in self._locks]
+    async def on_each_idle(self, threads: Iterable[str], work: Callable[[str], Awaitable[None]]) -> None:
+        """
+        Work on those threads that nobody works on, all at once: what a tick found.
+
+        One that fails ends none of the others, and the next tick finds it again. Raises only what must stop the process.
+        """
+        idle = [thread for thread in threads if thread not in self._locks]
+        outcomes = await asyncio.gather(*(work(thread) for thread in idle), return_exceptions=True)
+        for thread, outcome in zip(idle, outcomes, strict=True):
+            if isinstance(outcome, FatalError):
+                raise outcome
+            if isinstance(outcome, Exception):
+                at = place_of(outcome)
+                log.error("overlooked.failed", thread=thread_hash(thread), error=type(outcome).__name__, at=at)

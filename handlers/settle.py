@@ -6,9 +6,11 @@ accounts for. Absence is believed only after a grace period, and only where the 
 """
 
 import asyncio
+import random
 from collections.abc import Sequence
 
-from handlers.decide import SettleSend
+from handlers.breaker import Breaker
+from handlers.decide import SettleSend, next_send
 from handlers.journal import Journal
 from handlers.parts import normalise
 from handlers.twilio_answers import ListedMessage, TwilioDenied, TwilioRefused, TwilioUnavailable
@@ -16,48 +18,68 @@ from handlers.twilio_client import TwilioClient
 from projections.reader import View
 from streams.events import Event, MessageSent, SendDisproved, SendUnconfirmed
 from streams.partitions import addresses_of
-from telemetry import log, thread_hash
+from streams.retry import RetryPolicy
+from telemetry import log
 
 CLOCK_SKEW_MS = 5 * 60 * 1000
 """How far Twilio's clock and the log's may differ."""
 
-FIRST_LISTING_SECONDS = 1.0
-LONGEST_PAUSE_SECONDS = 10.0
+BETWEEN_LISTINGS = RetryPolicy(base_seconds=1.0, max_seconds=10.0)
 
 
 class Settler:
-    """Looks for proof until there is some, or until absence may count."""
+    """
+    Looks for proof until there is some, or until absence may count.
 
-    def __init__(self, journal: Journal, client: TwilioClient, *, grace_seconds: float, absence_is_proof: bool) -> None:
+    `grace_seconds` counts from the append time of the attempt's start, on the log's clock and without any development offset. It
+    must cover how late the call may have begun, how long it may have taken, and how long Twilio may need to list a message.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        client: TwilioClient,
+        breaker: Breaker,
+        *,
+        grace_seconds: float,
+        absence_is_proof: bool,
+        pauses: RetryPolicy = BETWEEN_LISTINGS,
+    ) -> None:
         self._journal = journal
         self._client = client
+        self._breaker = breaker
         self._grace_ms = grace_seconds * 1000
         self._absence_is_proof = absence_is_proof
+        self._pauses = pauses
 
     async def settle(self, thread: str, cause: Event, step: SettleSend) -> View:
         """Record what came of the attempt, or return as soon as somebody else did."""
-        pause = FIRST_LISTING_SECONDS
-        log.info("send.settling", thread=thread_hash(thread), attempt=step.attempt.id)
+        log.info("send.settling", attempt=step.attempt.id)
+        listings = 0
         while True:
             is_late = await self._journal.time_ms() - step.attempt.started_at_ms > self._grace_ms
             listing = await self._list(thread, step)
             view = await self._journal.look(thread)
-            if _is_told(view, step):
+            if not _is_open(view, step):
                 return view
-            sid = None if listing is None else await self._found(listing, step)
-            if sid:
-                sent = MessageSent(reply=step.reply.id, part=step.part, attempt=step.attempt.id, sid=sid)
-                return await self._journal.record(sent, cause=cause, thread=thread)
-            if is_late and listing is not None:
-                return await self._absent(thread, cause, step)
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            if listing is not None:
+                found = await self._found(listing, step)
+                if found:
+                    return await self._sent(thread, cause, step, found)
+                if is_late:
+                    return await self._absent(thread, cause, step)
+            listings += 1
+            await asyncio.sleep(self._pauses.pause_seconds(listings, random.random()))  # noqa: S311 - jitter
+
+    async def _sent(self, thread: str, cause: Event, step: SettleSend, found: ListedMessage) -> View:
+        sent = MessageSent(reply=step.reply.id, part=step.part, attempt=step.attempt.id, sid=found.sid, status=found.status)
+        return await self._journal.record(sent, cause=cause, thread=thread)
 
     async def _absent(self, thread: str, cause: Event, step: SettleSend) -> View:
         """One complete listing, begun after the grace period, does not show it."""
         identity = {"reply": step.reply.id, "part": step.part, "attempt": step.attempt.id}
         outcome = SendDisproved(**identity) if self._absence_is_proof else SendUnconfirmed(**identity)
-        log.warning("send.not_found", thread=thread_hash(thread), attempt=step.attempt.id, outcome=outcome.name)
+        log.warning("send.not_found", attempt=step.attempt.id, outcome=outcome.name)
         return await self._journal.record(outcome, cause=cause, thread=thread)
 
     async def _list(self, thread: str, step: SettleSend) -> Sequence[ListedMessage] | None:
@@ -65,22 +87,24 @@ class Settler:
         since_ms = step.attempt.started_at_ms - CLOCK_SKEW_MS
         try:
             return await self._client.list_messages(to=contact, from_=sender, since_ms=since_ms)
-        except (TwilioUnavailable, TwilioRefused, TwilioDenied) as error:
-            log.warning("send.listing_failed", thread=thread_hash(thread), error=str(error))
-            return None
+        except TwilioDenied as error:
+            self._breaker.trip(str(error))
+        except (TwilioUnavailable, TwilioRefused) as error:
+            log.warning("send.listing_failed", attempt=step.attempt.id, error=str(error))
+        return None
 
-    async def _found(self, listing: Sequence[ListedMessage], step: SettleSend) -> str | None:
+    async def _found(self, listing: Sequence[ListedMessage], step: SettleSend) -> ListedMessage | None:
+        """The oldest that can be ours: an equal body that was sent before, or by another attempt, is no proof."""
         body = normalise(step.reply.parts[step.part].text)
         alike = [each for each in listing if each.direction.startswith("outbound") and normalise(each.body) == body]
         if not alike:
             return None
-        accounted = await self._journal.accounted_sids([each.sid for each in alike])
+        accounted = await self._journal.accounted_sids([each.sid for each in alike], apart_from=step.attempt.id)
         unclaimed = [each for each in alike if each.sid not in accounted]
-        return min(unclaimed, key=lambda each: (each.created_at_ms, each.sid)).sid if unclaimed else None
+        return min(unclaimed, key=lambda each: (each.created_at_ms, each.sid), default=None)
 
 
-def _is_told(view: View, step: SettleSend) -> bool:
-    """Whether a callback proved it meanwhile, or the attempt has an outcome."""
-    reply = view.state.reply(step.reply.id) if view.state else None
-    holder = reply.parts[step.part].holder if reply else None
-    return holder is None or holder.id != step.attempt.id or holder.proof_sid is not None
+def _is_open(view: View, step: SettleSend) -> bool:
+    """Whether nobody has told yet what came of the attempt."""
+    following = next_send(view.state, view.log_time_ms)
+    return isinstance(following, SettleSend) and following.attempt.id == step.attempt.id

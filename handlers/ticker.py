@@ -17,8 +17,8 @@ from projections.policy import policy_of
 from projections.state import PartitionState
 from projections.store import Checkpoint, load_checkpoints
 from settings import Settings
-from streams.envelope import decode, new_event
-from streams.errors import PermanentError
+from streams.envelope import decode, name_of, new_event
+from streams.errors import UndecodableEvent
 from streams.events import AnyEventData, ClockAdvanced, ClockTicked, Event, PolicyChanged
 from streams.log import EventLog, Record
 from streams.partitions import START, partition_subject
@@ -44,10 +44,13 @@ class Ticker:
         return self._ticked_at is None or _now() - self._ticked_at > 2 * self._settings.clock_tick_seconds + LATE_SECONDS
 
     async def run(self) -> None:
-        """Tick now and then for ever, and meanwhile bring the policy up to date."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._bring_up_to_date())
-            tasks.create_task(self._tick_for_ever())
+        """Tick now and then for ever, and meanwhile bring the policy up to date. Raises what must stop the process."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._bring_up_to_date())
+                tasks.create_task(self._tick_for_ever())
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
 
     async def _tick_for_ever(self) -> None:
         seconds = self._settings.clock_tick_seconds
@@ -95,9 +98,9 @@ class Ticker:
                 position = record.position
 
     async def _append_everywhere(self, data: AnyEventData) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            for partition in range(self._log.partitions):
-                tasks.create_task(self._append(partition, data))
+        """One partition after the other, so that one of them waits for a log that is away, and not all."""
+        for partition in range(self._log.partitions):
+            await self._append(partition, data)
 
     async def _append(self, partition: int, data: AnyEventData) -> None:
         event = new_event(data, subject=partition_subject(partition), source=SOURCE)
@@ -117,10 +120,17 @@ def policy_of_settings(settings: Settings) -> PolicyChanged:
 
 
 def _understood(record: Record) -> Event | None:
+    """The event, if it is one that a partition's clock and policy follow from."""
+    name = name_of(record.value)
+    if name is not None and name not in _MOVING:
+        return None
     try:
         return decode(record.value)
-    except PermanentError:
+    except UndecodableEvent:
         return None
+
+
+_MOVING = frozenset({ClockAdvanced.name, PolicyChanged.name})
 
 
 def _now() -> float:

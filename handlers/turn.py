@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from handlers.model import Answer, ModelFailed, ModelRefused, Question, ReplyGenerator, TurnFailed
+from handlers.parts import normalise
 from streams.retry import RetryPolicy
 
 TIMER_SLACK_SECONDS = 0.001
@@ -82,7 +83,7 @@ class _Turn:
         except TimeoutError:
             self.error = f"model {number + 1} of {len(self.generators)}: timeout"
         else:
-            if answer.text.strip():
+            if normalise(answer.text):
                 return answer
             self.error = f"{answer.model}: empty"
         return None

@@ -93,7 +93,7 @@ def _apply(state: ThreadState, event: Event, partition: PartitionState) -> Threa
         case SendRejected() as data:
             return sends.on_rejected(state, data, now_ms, policy)
         case SendDisproved() | SendCancelled() as data:
-            return sends.on_unsent(state, data)
+            return sends.on_unsent(state, data, now_ms)
         case SendUnconfirmed() as data:
             return sends.on_unconfirmed(state, data, now_ms, policy)
         case ConversationTaken() as data:
@@ -101,7 +101,7 @@ def _apply(state: ThreadState, event: Event, partition: PartitionState) -> Threa
         case ConversationReleased():
             return _on_released(state, now_ms, policy)
         case ConversationClosed():
-            return replies.close(replies.withdraw_unstarted(state), ClosedBy.PERSON, now_ms)
+            return _closed_by(ClosedBy.PERSON, state, now_ms)
         case AttemptStarted() | AttemptFailed() as data:
             return dead_letters.on_attempt(state, data)
         case EventDeadLettered() as data:
@@ -125,7 +125,7 @@ def _on_received(state: ThreadState, event: Event, data: MessageReceived, now_ms
     state = replace(state, inbound_count=number, window_closes_at_ms=now_ms + WINDOW_MS)
     state = with_message(state, _inbound(state, event, data, now_ms))
     if closes(policy, data.body):
-        return replies.close(replies.withdraw_unstarted(state), ClosedBy.CONTACT, now_ms)
+        return _closed_by(ClosedBy.CONTACT, state, now_ms)
     return replace(state, unanswered=(*state.unanswered, Unanswered(event.id, number, now_ms)))
 
 
@@ -160,7 +160,7 @@ def _on_taken(state: ThreadState, data: ConversationTaken, now_ms: int, policy: 
     if conversation is None:
         return state
     taken = replace(conversation, status=Status.HANDOFF, taken_by=data.by)
-    return with_conversation(replies.withdraw_unstarted(state), slide(taken, now_ms, policy))
+    return with_conversation(replies.withdraw_unstarted(state, now_ms), slide(taken, now_ms, policy))
 
 
 def _on_released(state: ThreadState, now_ms: int, policy: Policy) -> ThreadState:
@@ -170,6 +170,13 @@ def _on_released(state: ThreadState, now_ms: int, policy: Policy) -> ThreadState
         return state
     active = replace(conversation, status=Status.ACTIVE, taken_by=None)
     return with_conversation(replies.settle_inbound(state), slide(active, now_ms, policy))
+
+
+def _closed_by(closed_by: ClosedBy, state: ThreadState, now_ms: int) -> ThreadState:
+    """Somebody ends the open conversation; what the AI had not begun to say is withdrawn."""
+    if state.open_conversation is None:
+        return state
+    return replies.close(replies.withdraw_unstarted(state, now_ms), closed_by, now_ms)
 
 
 def _note_deadline(state: ThreadState) -> ThreadState:

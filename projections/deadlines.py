@@ -7,6 +7,8 @@ from projections.policy import Policy
 from projections.state import Conversation, ReplyStatus, Status, ThreadState
 from streams.events import AfterHandoff
 
+EXPIRED_UNANSWERED = "conversation.expired"
+
 
 def slide(conversation: Conversation, at_ms: int, policy: Policy) -> Conversation:
     """Count the silence from here on. The times are stored, so that a later change of policy leaves them alone."""
@@ -54,5 +56,5 @@ def _pass_deadline(state: ThreadState, conversation: Conversation, deadline: int
     if conversation.status is Status.ACTIVE and deadline != conversation.ends_at_ms:
         return with_conversation(state, replace(conversation, status=Status.IDLE, idle_at_ms=None))
     expired = ended(replace(conversation, status=Status.EXPIRED), deadline)
-    state = give_up(state, state.unanswered, error="conversation.expired", attempts=0, at_ms=deadline)
+    state = give_up(state, state.unanswered, error=EXPIRED_UNANSWERED, attempts=0, at_ms=deadline)
     return with_conversation(state, expired)

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from projections.changes import wait_again, with_conversation, with_reply
-from projections.deadlines import ended, slide
+from projections.changes import give_up, wait_again, with_conversation, with_reply
+from projections.deadlines import EXPIRED_UNANSWERED, ended, slide
 from projections.policy import Policy
 from projections.state import (
     ClosedBy,
@@ -109,7 +109,7 @@ def touch(state: ThreadState, now_ms: int, policy: Policy) -> ThreadState:
     return with_conversation(state, slide(replace(conversation, last_activity_at_ms=now_ms), now_ms, policy))
 
 
-def withdraw_unstarted(state: ThreadState) -> ThreadState:
+def withdraw_unstarted(state: ThreadState, now_ms: int) -> ThreadState:
     """
     Somebody took over or closed: take back what the AI has not begun to say.
 
@@ -117,18 +117,23 @@ def withdraw_unstarted(state: ThreadState) -> ThreadState:
     """
     for reply in state.replies:
         if reply.status in _MAY_STILL_SPEAK and reply.kind is not ReplyKind.PERSON and not reply.is_cut:
-            state = take_back(state, replace(reply, is_cut=True))
+            state = take_back(state, replace(reply, is_cut=True), now_ms)
     return state
 
 
-def take_back(state: ThreadState, reply: Reply) -> ThreadState:
-    """Leave the open parts unsaid; if nothing went out, what the reply covers waits again, unless somebody has dealt with it."""
+def take_back(state: ThreadState, reply: Reply, now_ms: int) -> ThreadState:
+    """
+    Leave the open parts unsaid; if nothing went out, what the reply covers waits again, unless somebody has dealt with it.
+
+    Where the conversation expired meanwhile, nobody would look: these messages become dead letters, like others at an expiry.
+    """
     if any(part.status not in _UNSAID for part in reply.parts):
         return with_reply(state, settled(cancel_open_parts(reply)))
     state = with_reply(state, replace(reply, status=ReplyStatus.WITHDRAWN))
+    waiting = [message for message in reply.covers if message.number > state.settled_inbound]
     if state.open_conversation is None:
-        return state
-    return wait_again(state, [message for message in reply.covers if message.number > state.settled_inbound])
+        return give_up(state, waiting, error=EXPIRED_UNANSWERED, attempts=0, at_ms=now_ms)
+    return wait_again(state, waiting)
 
 
 def was_said_after_all(state: ThreadState, reply: Reply) -> tuple[ThreadState, Reply]:

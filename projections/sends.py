@@ -95,7 +95,7 @@ def on_rejected(state: ThreadState, data: SendRejected, now_ms: int, policy: Pol
     return state
 
 
-def on_unsent(state: ThreadState, data: SendDisproved | SendCancelled) -> ThreadState:
+def on_unsent(state: ThreadState, data: SendDisproved | SendCancelled, now_ms: int) -> ThreadState:
     """Nothing came of this attempt, for certain: the part is open to another."""
     reply = state.reply(data.reply)
     part = _part(reply, data.part)
@@ -104,7 +104,7 @@ def on_unsent(state: ThreadState, data: SendDisproved | SendCancelled) -> Thread
         return state
     outcome = Outcome.DISPROVED if isinstance(data, SendDisproved) else Outcome.CANCELLED
     reopened = _with_part(reply, data.part, replace(_with_outcome(part, data.attempt, outcome), status=PartStatus.OPEN))
-    return take_back(state, reopened) if reopened.is_cut else with_reply(state, settled(reopened))
+    return take_back(state, reopened, now_ms) if reopened.is_cut else with_reply(state, settled(reopened))
 
 
 def on_unconfirmed(state: ThreadState, data: SendUnconfirmed, now_ms: int, policy: Policy) -> ThreadState:

@@ -16,6 +16,7 @@ from tests.projections.scenario import (
     person_replied,
     policy,
     received,
+    redriven,
     rejected,
     released,
     sent,
@@ -177,6 +178,19 @@ def test_a_persons_message_is_sent_again_during_the_handoff() -> None:
     begun = given(received("m1"), taken(), person_replied("p1"), started("p1", "b1"))
     then = begun.when(disproved("p1", "b1"), *delivered_to_twilio("p1", "b2"))
     assert then.reply("p1").status is ReplyStatus.SENT
+
+
+def test_a_late_disproof_after_the_expiry_leaves_dead_letters_and_not_silence() -> None:
+    then = BEGUN.when(policy(after_handoff="expired"), taken(), silence(hours=12), disproved("r1", "a1"))
+    assert then.status is Status.EXPIRED
+    assert then.waiting == ()
+    assert then.letters["responder", "m1"].conversation_id == "m1"
+    assert then.when(redriven("m1")).waiting == ("m1",)
+
+
+def test_closing_what_has_ended_withdraws_nothing() -> None:
+    then = ACCEPTED.when(silence(hours=48), closed())
+    assert then.reply("r1").status is ReplyStatus.ACCEPTED
 
 
 def test_an_expiry_withdraws_nothing() -> None:

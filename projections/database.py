@@ -12,6 +12,7 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from projections.postgres_errors import sorted_errors
+from streams.errors import ConfigurationError
 
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 """A connection of the pool."""
@@ -69,17 +70,23 @@ class Database:
     async def _opened(self) -> asyncpg.Pool:
         async with self._opening:
             if self._pool is None:
-                is_pooler = urlsplit(self._url).port == TRANSACTION_POOLER_PORT
                 self._pool = await asyncpg.create_pool(
                     self._url,
                     min_size=0,
                     max_size=self._max_connections,
                     command_timeout=COMMAND_TIMEOUT_SECONDS,
                     timeout=CONNECT_TIMEOUT_SECONDS,
-                    statement_cache_size=0 if is_pooler else 100,
+                    statement_cache_size=0 if _is_transaction_pooler(self._url) else 100,
                     reset=_leave_as_it_is,
                 )
             return self._pool
+
+
+def _is_transaction_pooler(url: str) -> bool:
+    try:
+        return urlsplit(url).port == TRANSACTION_POOLER_PORT
+    except ValueError:
+        raise ConfigurationError("DATABASE_URL: it cannot be read") from None
 
 
 async def _leave_as_it_is(_: asyncpg.Connection) -> None:

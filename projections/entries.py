@@ -7,7 +7,7 @@ from projections.conversation import advance
 from projections.state import PartitionState
 from streams.envelope import decode
 from streams.errors import UndecodableEvent
-from streams.events import ClockAdvanced, ClockTicked, Event, MessageReceived, MessageSent, MessageStatusChanged
+from streams.events import ClockAdvanced, ClockTicked, Event, MessageReceived, MessageSent, MessageStatusChanged, PolicyChanged
 from streams.log import Record
 
 LAST_LOG_TIME_MS = 253_402_300_799_999
@@ -76,7 +76,17 @@ def _advanced(entry: Entry, partition: PartitionState) -> tuple[Entry, Partition
     try:
         after = advance(partition, entry.event, record.appended_at_ms)
     except Exception as error:  # noqa: BLE001 - whatever it was, the partition must go on
-        return unreadable(record, type(error).__name__), advance(partition, None, record.appended_at_ms)
-    if after.log_time_ms > LAST_LOG_TIME_MS:
+        entry, after = unreadable(record, type(error).__name__), advance(partition, None, record.appended_at_ms)
+    if _steers(entry) and _furthest_deadline_ms(after) > LAST_LOG_TIME_MS:
         return unreadable(record, "log time out of range"), advance(partition, None, record.appended_at_ms)
     return entry, after
+
+
+def _steers(entry: Entry) -> bool:
+    return entry.event is not None and isinstance(entry.event.data, ClockAdvanced | PolicyChanged)
+
+
+def _furthest_deadline_ms(partition: PartitionState) -> int:
+    policy = partition.policy
+    longest = max(policy.idle_after_ms, policy.expire_after_ms, policy.expire_pending_after_ms, policy.handoff_expires_after_ms)
+    return partition.log_time_ms + longest

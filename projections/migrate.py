@@ -5,16 +5,26 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
+
+from projections.postgres_errors import sorted_errors
 
 _FOLDER = Path(__file__).parent / "migrations"
 
 
 def migrate(database_url: str) -> None:
-    """Run every migration that the database lacks, in one transaction. Several at once wait for each other."""
+    """
+    Run every migration that the database lacks, in one transaction. Several at once wait for each other.
+
+    Raises `ReadModelUnavailable` and `ConfigurationError`. Not to be called where an event loop runs.
+    """
     config = _config()
-    config.attributes["url"] = make_url(database_url).set(drivername="postgresql+asyncpg")
-    command.upgrade(config, "head")
+    config.attributes["url"] = database_url
+    with sorted_errors():
+        try:
+            command.upgrade(config, "head")
+        except DBAPIError as error:
+            raise _as_the_driver_raised_it(error) from None
 
 
 def migrations_as_sql() -> str:
@@ -24,6 +34,10 @@ def migrations_as_sql() -> str:
     config.output_buffer = output
     command.upgrade(config, "head", sql=True)
     return output.getvalue()
+
+
+def _as_the_driver_raised_it(error: DBAPIError) -> BaseException:
+    return error.orig.__cause__ or error if error.orig else error
 
 
 def _config() -> Config:

@@ -1,6 +1,7 @@
 """Alembic's entry: how a migration reaches the database. Called through `projections.migrate`."""
 
 import asyncio
+from uuid import uuid4
 
 from alembic import context
 from sqlalchemy import Connection, text
@@ -21,12 +22,22 @@ def _migrate(connection: Connection) -> None:
 
 
 async def _online() -> None:
-    engine = create_async_engine(context.config.attributes["url"], poolclass=NullPool, connect_args={"statement_cache_size": 0})
+    engine = create_async_engine("postgresql+asyncpg://", poolclass=NullPool, connect_args=_connect_arguments())
     try:
         async with engine.begin() as connection:
             await connection.run_sync(_migrate)
     finally:
         await engine.dispose()
+
+
+def _connect_arguments() -> dict[str, object]:
+    """The driver reads the URL itself, `sslmode` and all; behind a transaction pooler no statement's name may come twice."""
+    return {
+        "dsn": context.config.attributes["url"],
+        "statement_cache_size": 0,
+        "prepared_statement_cache_size": 0,
+        "prepared_statement_name_func": lambda: f"prosa_{uuid4().hex}",
+    }
 
 
 def _offline() -> None:

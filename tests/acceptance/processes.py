@@ -1,0 +1,68 @@
+"""What runs below a process, as Linux tells it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+PROC = Path("/proc")
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process that cannot be mistaken for a later one with the same id."""
+
+    pid: int
+    started: int
+    command: str
+
+    @property
+    def is_alive(self) -> bool:
+        """A dead one that nobody has buried yet does nothing any more."""
+        stat = _stat(self.pid)
+        return stat is not None and int(stat[19]) == self.started and stat[0] != "Z"
+
+
+def descendants(pid: int) -> list[Process]:
+    """Everything that this process started, and what that started; not itself."""
+    children: dict[int, list[int]] = {}
+    for folder in PROC.glob("[0-9]*"):
+        if stat := _stat(int(folder.name)):
+            children.setdefault(int(stat[1]), []).append(int(folder.name))
+    found, unseen = [], [pid]
+    while unseen:
+        below = children.get(unseen.pop(), [])
+        unseen += below
+        found += [process for child in below if (process := _process(child))]
+    return found
+
+
+def running_in(directory: Path) -> list[Process]:
+    """Whatever has this folder as its own, or names it in its command line."""
+    processes = [_process(int(folder.name)) for folder in PROC.glob("[0-9]*")]
+    return [process for process in processes if process and process.is_alive and _concerns(process, directory)]
+
+
+def _concerns(process: Process, directory: Path) -> bool:
+    try:
+        where = (PROC / str(process.pid) / "cwd").readlink()
+    except OSError:
+        return False
+    return str(directory) in process.command or where.is_relative_to(directory)
+
+
+def _process(pid: int) -> Process | None:
+    stat = _stat(pid)
+    if stat is None:
+        return None
+    try:
+        command = (PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return None
+    return Process(pid, int(stat[19]), command)
+
+
+def _stat(pid: int) -> list[str] | None:
+    """The fields after the name, which may hold blanks and brackets: the state first, then the parent."""
+    try:
+        return (PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace").rpartition(") ")[2].split()
+    except OSError:
+        return None

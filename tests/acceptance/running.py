@@ -1,0 +1,259 @@
+"""`prosa dev` as `make run` starts it: a process of its own, in a folder of its own, on ports that were free."""
+
+import asyncio
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiohttp
+import asyncpg
+from redis.asyncio import Redis
+
+from development.directory import RunDirectory
+from settings import Settings
+from simulator.servers import free_port, is_taken
+from tests.acceptance.processes import Process, descendants, running_in
+
+PROSA = Path(sys.executable).with_name("prosa")
+START_SECONDS = 60.0
+STOP_SECONDS = 40.0
+LEFTOVER_SECONDS = 15.0
+WORKER = "multiprocessing"
+
+T = TypeVar("T")
+
+QUICK = {
+    "LEASE_SECONDS": "2",
+    "TWILIO_TIMEOUT_SECONDS": "1",
+    "REPLY_QUIET_SECONDS": "0.3",
+    "SEND_PROOF_SECONDS": "2",
+    "CLOCK_TICK_SECONDS": "2",
+    "RETRY_BASE_SECONDS": "0.1",
+    "RETRY_MAX_SECONDS": "1",
+}
+"""Everything that waits waits little."""
+
+
+def clean_environment(**settings: str) -> dict[str, str]:
+    """Ours without any setting of Prosa's, and these."""
+    ours = {name.upper() for name in Settings.model_fields}
+    return {name: value for name, value in os.environ.items() if name.upper() not in ours} | settings
+
+
+def free_ports(workers: int) -> list[str]:
+    """The options that keep a run out of everybody's way."""
+    while True:
+        metrics = random.randrange(20_000, 30_000)  # noqa: S311 - below the system's own choice
+        if not any(is_taken(port) for port in range(metrics, metrics + workers + 1)):
+            break
+    options = ["--metrics-port", str(metrics)]
+    for name in ("--port", "--simulator-port", "--valkey-port", "--postgres-port"):
+        options += [name, str(free_port())]
+    return options
+
+
+async def eventually(look: Callable[[], Awaitable[T]], seconds: float, what: str) -> T:
+    """Look until something is found; fail with `what` was waited for."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = await look()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
+        await asyncio.sleep(0.05)
+
+
+@dataclass
+class Prosa:
+    """One `prosa dev`, which may be started again after its end."""
+
+    directory: Path
+    workers: int = 1
+    settings: Mapping[str, str] = field(default_factory=dict)
+    options: Sequence[str] = ()
+    started_seconds: float = 0.0
+    _process: "subprocess.Popen[bytes] | None" = None
+    _below: set[Process] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.options = self.options or free_ports(self.workers)
+
+    @property
+    def process(self) -> "subprocess.Popen[bytes]":
+        assert self._process is not None
+        return self._process
+
+    @property
+    def command(self) -> list[str]:
+        return [str(PROSA), "dev", "--workers", str(self.workers), *self.options]
+
+    @property
+    def output_file(self) -> Path:
+        return self.directory / "output.txt"
+
+    @property
+    def output(self) -> str:
+        return self.output_file.read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        return RunDirectory(self.directory / ".prosa").read_addresses()
+
+    def launch(self) -> None:
+        """Begin to start it."""
+        with self.output_file.open("ab") as output:
+            self._process = subprocess.Popen(  # noqa: S603 - our own command
+                self.command,
+                cwd=self.directory,
+                env=clean_environment(**self.settings),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    async def start(self) -> None:
+        """Start it, and return when it says that it runs."""
+        before, began = self.output_file.stat().st_size if self.output_file.exists() else 0, time.monotonic()
+        self.launch()
+        await eventually(lambda: self._has_said("Prosa runs after", before), START_SECONDS, "prosa dev runs")
+        self.started_seconds = time.monotonic() - began
+        self.note_processes()
+
+    async def says(self, sentence: str, seconds: float = START_SECONDS) -> None:
+        """Return when its output holds this."""
+        await eventually(lambda: self._has_said(sentence, 0), seconds, sentence)
+
+    async def _has_said(self, sentence: str, after: int) -> bool:
+        has_said = sentence in self.output[after:] if after else sentence in self.output
+        assert has_said or self.process.poll() is None, f"prosa dev ended with {self.process.returncode}:\n{self.output[-3000:]}"
+        return has_said
+
+    async def stop(self, number: signal.Signals = signal.SIGINT) -> int:
+        """Ask it to stop; returns its exit code."""
+        self.note_processes()
+        self.process.send_signal(number)
+        return await asyncio.to_thread(self.process.wait, STOP_SECONDS)
+
+    def note_processes(self) -> None:
+        """What is to be gone afterwards."""
+        self._below |= set(descendants(self.process.pid))
+
+    async def left_over(self, seconds: float = LEFTOVER_SECONDS) -> list[Process]:
+        """What of it still lives after so long; all of it had better be gone earlier."""
+        deadline = time.monotonic() + seconds
+        while True:
+            left = {process for process in self._below if process.is_alive} | set(running_in(self.directory))
+            if not left or time.monotonic() > deadline:
+                return sorted(left, key=lambda process: process.pid)
+            await asyncio.sleep(0.05)
+
+    def child(self, text: str) -> Process:
+        """The one process below that has this in its command line."""
+        [found] = [each for each in descendants(self.process.pid) if text in each.command and WORKER not in each.command]
+        return found
+
+    def worker_pids(self) -> list[int]:
+        """The handlers' workers, oldest first."""
+        workers = [each for each in descendants(self.process.pid) if WORKER in each.command and "spawn_main" in each.command]
+        return [each.pid for each in sorted(workers, key=lambda each: (each.started, each.pid))]
+
+    async def say(self, *arguments: str) -> tuple[int, str]:
+        """`prosa say` in a second terminal: its exit code and everything it printed."""
+        return await prosa("say", *arguments, directory=self.directory)
+
+    @asynccontextmanager
+    async def phone_company(self) -> AsyncIterator["PhoneCompany"]:
+        async with aiohttp.ClientSession(self.addresses["TWILIO_API_URL"], trust_env=False) as session:
+            yield PhoneCompany(session)
+
+    @asynccontextmanager
+    async def database(self) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+        connection = await asyncpg.connect(self.addresses["DATABASE_URL"])
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+    @asynccontextmanager
+    async def redis(self) -> AsyncIterator[Any]:
+        async with Redis.from_url(self.addresses["REDIS_URL"], decode_responses=True) as client:
+            yield client
+
+
+@asynccontextmanager
+async def running(prosa_dev: Prosa) -> AsyncIterator[Prosa]:
+    """Start it; whatever happens, nothing of it is left."""
+    try:
+        await prosa_dev.start()
+        yield prosa_dev
+    finally:
+        await end(prosa_dev)
+
+
+async def end(prosa_dev: Prosa) -> None:
+    """Stop what still runs, by its ids, also what was paused."""
+    if prosa_dev._process is not None and prosa_dev.process.poll() is None:
+        for process in descendants(prosa_dev.process.pid):
+            os.kill(process.pid, signal.SIGCONT)
+        await prosa_dev.stop(signal.SIGTERM)
+    for process in await prosa_dev.left_over():
+        os.kill(process.pid, signal.SIGKILL)
+
+
+async def prosa(*arguments: str, directory: Path, timeout_seconds: float = 60.0, **settings: str) -> tuple[int, str]:
+    """One short command in a folder: its exit code and everything it printed."""
+    process = await asyncio.create_subprocess_exec(
+        PROSA,
+        *arguments,
+        cwd=directory,
+        env=clean_environment(**settings),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await asyncio.wait_for(process.communicate(), timeout_seconds)
+    return process.returncode or 0, re.sub(r"\x1b\[[0-9;]*m", "", output.decode())
+
+
+@dataclass(frozen=True)
+class PhoneCompany:
+    """The simulator's control plane: contacts write, and the ledger tells what happened."""
+
+    session: aiohttp.ClientSession
+
+    async def write(self, contact: str, body: str, *, copies: int = 1) -> str:
+        """A contact writes; the webhook is posted as often as that, all at once. Returns the message's sid."""
+        message = {"from": contact, "body": body, "copies": copies}
+        async with self.session.post("/simulator/messages", json=message) as response:
+            written = await response.json()
+        assert [webhook["status"] for webhook in written["webhooks"]] == [200] * copies, written
+        sid: str = written["sid"]
+        return sid
+
+    async def received(self, contact: str) -> list[dict[str, Any]]:
+        """What the phone shows."""
+        async with self.session.get(f"/simulator/phones/{contact}") as response:
+            received: list[dict[str, Any]] = (await response.json())["received"]
+        return received
+
+    async def ledger(self, after: int = 0) -> list[dict[str, Any]]:
+        """Everything after this number."""
+        async with self.session.get("/simulator/ledger", params={"after": after}) as response:
+            entries: list[dict[str, Any]] = (await response.json())["entries"]
+        return entries
+
+    async def break_down(self, **faults: Any) -> None:
+        """What Twilio does wrong from now on; nothing without faults."""
+        async with self.session.post("/simulator/faults", json=faults) as response:
+            assert response.status == 200, await response.text()

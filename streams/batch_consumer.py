@@ -140,9 +140,9 @@ class BatchConsumer:
 
     async def _hand_over(self, batch: Sequence[Record], serving: Mapping[int, Takeover]) -> None:
         assert self._handle is not None  # noqa: S101 - nothing is read before start
-        cursors = self._cursors
+        cursors = self._cursors  # a reset meanwhile begins others
         await self._handle(batch)
         for record in batch:
             partition = record.partition
-            if cursors is self._cursors and partition in cursors and self._serving.get(partition) is serving[partition]:
+            if partition in cursors and self._serving.get(partition) is serving[partition]:
                 cursors[partition] = record.position

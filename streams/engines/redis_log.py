@@ -171,7 +171,7 @@ class RedisEventLog:
     async def _create(self, group: str, partitions: Sequence[int]) -> None:
         async with self._commands.pipeline(transaction=False) as pipeline:
             for partition in partitions:
-                pipeline.xgroup_create(stream_key(partition), group, id="0", mkstream=True, entries_read=0)
+                pipeline.xgroup_create(stream_key(partition), group, id="0", mkstream=True)
             for reply in await pipeline.execute(raise_on_error=False):
                 if isinstance(reply, Exception) and "BUSYGROUP" not in str(reply):
                     raise reply

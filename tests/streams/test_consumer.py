@@ -253,6 +253,20 @@ async def test_nothing_is_committed_for_a_partition_that_was_lost(engine: Engine
     assert await mark_of(engine, 0) == START
 
 
+async def test_nothing_is_committed_or_begun_once_the_lease_is_over_even_before_that_is_told(engine: Engine) -> None:
+    handler = Recorder(held={"first"})
+    async with group(engine, handler) as running:
+        await write(engine, thread_in(0), "first", "second")
+        await eventually(lambda: handler.bodies_started() == ["first"])
+        running.ownership._owned.pop(0)
+        handler.release("first")
+        await eventually(lambda: handler.finished == ["first"])
+        await running.consumer._marks.commit()
+        assert await mark_of(engine, 0) == START
+        assert handler.bodies_started() == ["first"]
+        await running.ownership.lose(0)
+
+
 async def test_a_graceful_stop_finishes_what_runs_and_commits_it(engine: Engine) -> None:
     handler = Recorder(held={"first"})
     async with group(engine, handler, drain_seconds=10) as running:
@@ -300,7 +314,7 @@ async def test_a_partition_is_not_read_beyond_its_bound_and_read_on_when_there_i
         await eventually(lambda: "elsewhere" in handler.finished)
         assert running.consumer.in_flight == 8
         handler.release(*bodies)
-        await eventually(lambda: len(handler.finished) == 41)
+        await eventually(lambda: len(handler.finished) == 41, within_seconds=0.7)
     assert sorted(handler.bodies_started()) == sorted([*bodies, "elsewhere"])
     assert handler.most_running <= 9
 
@@ -320,6 +334,22 @@ async def test_a_flood_on_one_thread_does_not_fill_the_window(engine: Engine) ->
         handler.release("flood 50")
         await mark_becomes(engine, 0, last)
     assert handler.finished == ["neighbour", *flood]
+
+
+async def test_what_comes_while_a_flood_waits_does_not_overtake_it(engine: Engine) -> None:
+    flood = [f"flood {n}" for n in range(10)]
+    handler = Recorder(held={"flood 0", "flood 2"})
+    async with group(engine, handler, max_per_thread=4):
+        await write(engine, thread_in(0), *flood)
+        await eventually(lambda: handler.bodies_started() == ["flood 0"])
+        handler.release("flood 0")
+        await eventually(lambda: handler.bodies_started() == ["flood 0", "flood 1", "flood 2"])
+        await write(engine, thread_in(0), "late")
+        await write(engine, thread_in(0, 1), "neighbour")
+        await eventually(lambda: "neighbour" in handler.finished)
+        handler.release("flood 2")
+        await eventually(lambda: len(handler.finished) == 12)
+    assert [body for body in handler.finished if body != "neighbour"] == [*flood, "late"]
 
 
 async def test_a_flood_of_two_threads_through_each_other_stays_in_order(engine: Engine) -> None:

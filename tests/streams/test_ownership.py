@@ -120,6 +120,21 @@ async def test_a_single_process_owns_everything_at_once(members: Members) -> Non
     assert 0 < one.ownership.remaining_seconds(0) <= LEASE_SECONDS
 
 
+async def test_an_owner_never_believes_in_its_lease_for_longer_than_the_server(members: Members, redis: Client) -> None:
+    one = await members.join()
+    await eventually(lambda: one.count == PARTITIONS)
+    until = monotonic_seconds() + LEASE_SECONDS
+
+    async def is_over() -> bool:
+        before = one.ownership.remaining_seconds(0)
+        server_ms = await redis.pttl(lease_key(0))
+        after = one.ownership.remaining_seconds(0)
+        assert after > before or after * 1000 <= server_ms + 1, "unless it was renewed between the two"
+        return monotonic_seconds() > until
+
+    await eventually(is_over)
+
+
 async def test_processes_share_in_fair_parts_and_nothing_is_owned_twice(members: Members) -> None:
     crowd = [await members.join() for _ in range(3)]
 

@@ -20,7 +20,7 @@ CACHED_THREADS = 20_000
 """Thread states kept between batches; a state takes some kilobytes."""
 
 SILENCE_SECONDS = 10.0
-"""How long a transaction may pause between statements: so long a projector that was suspended inside one holds up the next owner."""
+"""How long a transaction may pause between statements; so long a suspended projector can hold up the next owner."""
 
 
 class CheckpointMoved(TransientError):

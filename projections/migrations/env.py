@@ -41,7 +41,8 @@ def _connect_arguments() -> dict[str, object]:
 
 
 def _offline() -> None:
-    context.configure(dialect_name="postgresql", literal_binds=True, version_table_schema=SCHEMA)
+    plain = {"paramstyle": "named"}  # the default one doubles every per cent sign
+    context.configure(dialect_name="postgresql", dialect_opts=plain, literal_binds=True, version_table_schema=SCHEMA)
     with context.begin_transaction():
         context.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
         context.run_migrations()

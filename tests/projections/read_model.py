@@ -101,6 +101,7 @@ class Projecting:
     """A projector, driven as the log's reader drives it."""
 
     def __init__(self, database: Database, *, epoch: int = EPOCH) -> None:
+        self.database = database
         self.declined: list[tuple[int, NewerEvent]] = []
         self.progress = Progress(database)
         self.projector = Projector(

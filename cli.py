@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from settings import load_settings
-from streams.errors import ProsaError
+from streams.errors import ProsaError, ReadModelUnavailable
 
 app = typer.Typer(
     name="prosa",
@@ -83,7 +83,10 @@ def migrate(
     if sql:
         typer.echo(migrations.migrations_as_sql())
         return
-    migrations.migrate(load_settings().database_url.get_secret_value())
+    try:
+        migrations.migrate(load_settings().database_url.get_secret_value())
+    except ReadModelUnavailable as error:
+        raise _Complaint(f"the database of DATABASE_URL does not answer: {error}") from None
     console.print("The database is up to date.")
 
 

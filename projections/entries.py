@@ -28,8 +28,8 @@ class Entry:
 
     @property
     def moves_time(self) -> bool:
-        """Whether this entry shows every silent thread of the partition how late it is."""
-        return self.event is not None and isinstance(self.event.data, ClockTicked | ClockAdvanced)
+        """Whether this entry shows every silent thread of the partition how late it is; a new policy does, under the old one."""
+        return self.event is not None and isinstance(self.event.data, ClockTicked | ClockAdvanced | PolicyChanged)
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,6 +152,7 @@ def _deadlines_until(at_ms: int, history: History) -> Iterator[int]:
             break
         yield from (moment for moment in (due_ms - 1, due_ms, due_ms + 1) if history.now_ms <= moment <= at_ms)
         history = told([tick_at(due_ms, "a look ahead")], history)
+        assert history.conversation != conversation, "a deadline passed and nothing changed"
 
 
 def _between(start_ms: int, end_ms: int, moments: list[int]) -> list[int]:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 from urllib.parse import parse_qs, urlsplit
+from uuid import uuid4
 
 from handlers.twilio_answers import (
     Accepted,
@@ -59,8 +60,10 @@ class FakeTwilio(TwilioClient):
     def timeout_seconds(self) -> float:
         return self.limit_seconds
 
-    def bodies(self, to: str = "") -> list[str]:
-        return [taken.body for taken in self.taken if taken.to.endswith(to)]
+    next_sid: str = field(default_factory=lambda: f"SM{uuid4().hex}")
+
+    def bodies(self) -> list[str]:
+        return [taken.body for taken in self.taken]
 
     async def create_message(self, *, to: str, from_: str, body: str, status_callback: str) -> SendResult:
         (attempt,) = parse_qs(urlsplit(status_callback).query)["attempt"]
@@ -75,7 +78,8 @@ class FakeTwilio(TwilioClient):
             step = None
         if step is not None and not isinstance(step, str):
             return step
-        taken = Taken(f"SM{len(self.taken):032}", to, body, attempt, time.time_ns() // 1_000_000)
+        taken = Taken(self.next_sid, to, body, attempt, time.time_ns() // 1_000_000)
+        self.next_sid = f"SM{uuid4().hex}"
         self.taken.append(taken)
         await asyncio.sleep(0)
         return Unknown("timeout") if step == LOST else Accepted(taken.sid, "queued")

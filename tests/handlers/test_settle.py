@@ -1,0 +1,256 @@
+"""What came of a call that nobody saw the end of: looked for, and only then sent again."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from handlers.breaker import Breaker
+from handlers.twilio_answers import ListedMessage
+from projections.changes import SENDER
+from projections.state import PartStatus, ReplyStatus
+from streams.events import ConversationTaken, MessageSent, SendDisproved, SendStarted
+from tests.handlers.fake_twilio import BROKEN, LOST, TOO_MANY, UNAVAILABLE, FakeTwilio
+from tests.handlers.test_send import send
+from tests.handlers.world import World, Written, eventually, thread_of
+
+ANA = thread_of(1)
+
+
+async def attempts(world: World) -> list[tuple[str, str | None]]:
+    """Of the first part, with what came of each."""
+    part = (await world.reply(ANA)).parts[0]
+    return [(attempt.id, attempt.outcome.value if attempt.outcome else None) for attempt in part.attempts]
+
+
+async def abandoned(world: World, *parts: str) -> Written:
+    """A reply whose first part somebody started, and never spoke of again."""
+    written = await world.answered(ANA, *(parts or ("Hello.",)))
+    await world.append(SendStarted(reply="r1", part=0, attempt="a1"), ANA)
+    return written
+
+
+def listed(sid: str, body: str, *, ago_seconds: float = 0.0, direction: str = "outbound-api") -> ListedMessage:
+    return ListedMessage(sid, body, int((time.time() - ago_seconds) * 1000), "delivered", direction, None)
+
+
+# ----------------------------------------------------------------------------------------------------------- proof
+
+
+async def test_a_message_that_was_taken_though_nobody_heard_is_found_and_not_sent_again(world: World) -> None:
+    world.twilio.script = [LOST]
+    await send(world.sender(), await world.answered(ANA, "one", "two"))
+    assert world.twilio.bodies() == ["one", "two"]
+    (row,) = await world.rows("SELECT sid, status FROM messages WHERE body = 'one'")
+    assert row == {"sid": world.twilio.taken[0].sid, "status": "sent"}
+
+
+async def test_a_message_that_is_listed_late_is_waited_for(world: World) -> None:
+    world.twilio.script, world.twilio.listing_delay_seconds = [LOST], 0.25
+    await send(world.sender(grace_seconds=0.6), await world.answered(ANA, "Hello."))
+    assert world.twilio.bodies() == ["Hello."]
+
+
+async def test_a_message_that_was_not_taken_is_sent_once_its_absence_is_proven(world: World) -> None:
+    world.twilio.script = [BROKEN]
+    await send(world.sender(grace_seconds=0.3), await world.answered(ANA, "Hello."))
+    first, second = world.twilio.called_at
+    assert second - first >= 0.29
+    assert world.twilio.bodies() == ["Hello."]
+    assert [outcome for _, outcome in await attempts(world)] == ["disproved", "sent"]
+
+
+async def test_where_absence_proves_nothing_a_person_decides(world: World) -> None:
+    world.twilio.script = [BROKEN]
+    sender = world.sender(absence_is_proof=False)
+    await send(sender, await world.answered(ANA, "Hello."))
+    assert (await world.reply(ANA)).status is ReplyStatus.UNCONFIRMED
+    assert world.twilio.bodies() == []
+    (attempt,) = world.twilio.calls
+    await send(sender, await world.append(SendDisproved(reply="r1", part=0, attempt=attempt), ANA))
+    assert world.twilio.bodies() == ["Hello."]
+
+
+async def test_a_late_callback_settles_what_was_left_to_a_person(world: World) -> None:
+    world.twilio.script = [BROKEN]
+    sender = world.sender(absence_is_proof=False)
+    written = await world.answered(ANA, "Hello.")
+    await send(sender, written)
+    await world.status(ANA, "SM9", "delivered", attempt=world.twilio.calls[0])
+    world.clock.ahead_ms += 60_001
+    await send(sender, await world.tick(written.at.partition))
+    assert (await world.reply(ANA)).status is ReplyStatus.SENT
+
+
+async def test_a_callback_ends_the_search(world: World) -> None:
+    written = await abandoned(world)
+    settling = asyncio.create_task(send(world.sender(grace_seconds=60.0), written))
+    await eventually(lambda: world.twilio.listings)
+    await world.status(ANA, "SM7", "sent", attempt="a1")
+    await settling
+    assert world.twilio.calls == []
+    assert await attempts(world) == [("a1", "sent")]
+
+
+async def test_what_another_owner_records_ends_the_search(world: World) -> None:
+    written = await abandoned(world)
+    settling = asyncio.create_task(send(world.sender(grace_seconds=60.0), written))
+    await eventually(lambda: world.twilio.listings)
+    await world.append(MessageSent(reply="r1", part=0, attempt="a1", sid="SM7"), ANA)
+    await settling
+    assert world.twilio.calls == []
+
+
+async def test_a_callback_that_comes_after_the_disproof_still_keeps_it_from_being_sent_again(world: World) -> None:
+    written = await abandoned(world)
+    await world.append(SendDisproved(reply="r1", part=0, attempt="a1"), ANA)
+    await world.status(ANA, "SM7", "sent", attempt="a1")
+    await send(world.sender(), written)
+    assert world.twilio.calls == []
+    assert (await world.reply(ANA)).status is ReplyStatus.SENT
+
+
+async def test_a_callback_between_the_last_look_and_the_disproof_still_keeps_it_from_being_sent_again(world: World) -> None:
+    written = await abandoned(world)
+    journal = world.journal()
+    record = journal.record
+
+    async def told_just_before(data: Any, **place: Any) -> Any:
+        if data.name == "send.disproved":
+            await world.status(ANA, "SM7", "sent", attempt="a1")
+        return await record(data, **place)
+
+    journal.record = told_just_before  # type: ignore[method-assign]
+    await send(world.sender(journal=journal, grace_seconds=0.05), written)
+    assert world.twilio.calls == []
+    assert (await world.reply(ANA)).status is ReplyStatus.SENT
+
+
+# ------------------------------------------------------------------------------------------------------ what is none
+
+
+async def test_an_equal_body_that_was_sent_before_is_no_proof(world: World) -> None:
+    sender = world.sender()
+    await send(sender, await world.answered(ANA, "Ok"))
+    world.twilio.script = [BROKEN]
+    await send(sender, await world.answered(ANA, "Ok", reply="r2"))
+    assert world.twilio.bodies() == ["Ok", "Ok"]
+    assert [part.status for reply in await world.replies(ANA) for part in reply.parts] == [PartStatus.SENT] * 2
+
+
+async def test_an_equal_body_of_another_attempt_is_no_proof(world: World) -> None:
+    """It was left to a person, then its callback came; nobody has recorded it as sent."""
+    world.twilio.script = [BROKEN]
+    await send(world.sender(absence_is_proof=False), await world.answered(ANA, "Ok"))
+    other = world.twilio.calls[0]
+    world.twilio.others = [listed("SMother", "Ok")]
+    written = await world.answered(ANA, "Ok", reply="r2")
+    await world.append(SendStarted(reply="r2", part=0, attempt="a2"), ANA)
+    settling = asyncio.create_task(send(world.sender(grace_seconds=0.5), written))
+    await world.status(ANA, "SMother", "sent", attempt=other)
+    await settling
+    assert world.twilio.bodies() == ["Ok"]
+    assert (await world.reply(ANA, "r1")).status is ReplyStatus.SENT
+    assert (await world.reply(ANA, "r2")).status is ReplyStatus.SENT
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        listed("SM8", "Hello.", direction="inbound"),
+        listed("SM8", "Something else."),
+        listed("SM8", "Hello.", ago_seconds=400),
+    ],
+)
+async def test_what_the_contact_wrote_or_says_something_else_or_is_too_old_is_no_proof(
+    world: World, other: ListedMessage
+) -> None:
+    world.twilio.script, world.twilio.others = [BROKEN], [other]
+    await send(world.sender(), await world.answered(ANA, "Hello."))
+    assert world.twilio.bodies() == ["Hello."]
+    assert len(world.twilio.calls) == 2
+
+
+async def test_a_clock_that_is_some_minutes_apart_hides_no_proof(world: World) -> None:
+    world.twilio.script, world.twilio.others = [BROKEN], [listed("SM8", " Hello.\r\n", ago_seconds=290)]
+    await send(world.sender(), await world.answered(ANA, "Hello."))
+    assert len(world.twilio.calls) == 1
+    assert (await world.reply(ANA)).status is ReplyStatus.SENT
+
+
+async def test_a_listing_that_fails_proves_no_absence(world: World) -> None:
+    written = await abandoned(world)
+    world.twilio.listing_faults = [UNAVAILABLE] * 8
+    await send(world.sender(grace_seconds=0.01), written)
+    assert world.twilio.listings == 9
+    assert world.twilio.bodies() == ["Hello."]
+
+
+async def test_a_listing_begun_within_the_grace_period_proves_no_absence(world: World) -> None:
+    """It was asked before, and is answered after; the message may have been listed in between."""
+    written = await abandoned(world)
+
+    class Slow(FakeTwilio):
+        async def list_messages(self, **query: Any) -> Any:
+            found = await super().list_messages(**query)
+            await asyncio.sleep(0.3 if self.listings == 1 else 0)
+            return found
+
+    twilio = Slow()
+    sending = asyncio.create_task(send(world.sender(twilio=twilio, grace_seconds=0.15), written))
+    await eventually(lambda: twilio.calls)
+    assert twilio.listings == 2
+    await sending
+
+
+async def test_refused_credentials_prove_nothing_and_pause_the_group(world: World) -> None:
+    written = await abandoned(world)
+    world.twilio.is_denied = True
+    breaker = Breaker(SENDER, pause_seconds=0.02)
+    settling = asyncio.create_task(send(world.sender(breaker=breaker, grace_seconds=0.01), written))
+    await eventually(lambda: world.twilio.listings >= 3)
+    assert breaker.is_open
+    assert await attempts(world) == [("a1", None)]
+    world.twilio.is_denied = False
+    await settling
+    assert world.twilio.bodies() == ["Hello."]
+
+
+# ---------------------------------------------------------------------------------------------------------- the grace
+
+
+async def test_the_development_clock_does_not_shorten_the_grace(world: World) -> None:
+    from streams.events import ClockAdvanced
+    from streams.partitions import partition_subject
+
+    written = await abandoned(world)
+    await world.append(ClockAdvanced(offset_ms=3_600_000), partition_subject(written.at.partition))
+    settling = asyncio.create_task(send(world.sender(grace_seconds=0.5), written))
+    await eventually(lambda: world.twilio.listings >= 3)
+    assert await attempts(world) == [("a1", None)]
+    await settling
+    assert world.twilio.bodies() == ["Hello."]
+
+
+async def test_a_pause_before_the_call_does_not_shorten_the_grace(world: World) -> None:
+    """Told to come back later, then nobody heard the answer, and Twilio lists it late: it is found all the same."""
+    world.twilio.script, world.twilio.listing_delay_seconds = [TOO_MANY, TOO_MANY, LOST], 0.2
+    from streams.retry import RetryPolicy
+
+    retry = RetryPolicy(max_attempts=9, base_seconds=0.25, max_seconds=0.25)
+    await send(world.sender(grace_seconds=0.4, retry=retry), await world.answered(ANA, "Hello."))
+    assert world.twilio.bodies() == ["Hello."]
+    assert len(world.twilio.calls) == 3
+
+
+async def test_a_person_who_takes_over_leaves_the_open_part_to_be_settled_and_the_rest_unsaid(world: World) -> None:
+    world.twilio.script = [LOST]
+    written = await world.answered(ANA, "one", "two")
+    world.twilio.listing_delay_seconds = 0.2
+    sending = asyncio.create_task(send(world.sender(grace_seconds=1.0), written))
+    await eventually(lambda: world.twilio.listings)
+    await world.append(ConversationTaken(by="ana"), ANA)
+    await sending
+    assert world.twilio.bodies() == ["one"]
+    assert [part.status for part in (await world.reply(ANA)).parts] == [PartStatus.SENT, PartStatus.CANCELLED]

@@ -10,6 +10,7 @@ from projections.entries import Entry, Timed, time_of_last_tick, timed, understa
 from projections.folding import Fold, fold_batch
 from projections.postgres_errors import UNWRITABLE
 from projections.progress import Progress
+from projections.rows import rows_of
 from projections.state import ThreadState
 from projections.store import Checkpoint
 from streams.errors import LogMismatch, NewerEvent, TransientError
@@ -97,13 +98,14 @@ class Projector:
     async def _commit(self, entries: Sequence[Entry]) -> None:
         seen = {entry.record.partition: self._checkpoints[entry.record.partition] for entry in entries}
         async with self._database.transaction() as connection:
-            await self._lock(connection, seen)
             batch = _timed(entries, seen)
             fold = await self._load(connection, batch, seen)
             for of_partition in batch.values():
                 fold_batch(fold, of_partition)
-            await store.write_fold(connection, fold)
+            rows = rows_of(fold)
             moved = {partition: _moved(fold, checkpoint) for partition, checkpoint in seen.items()}
+            await self._lock(connection, seen)
+            await store.write_rows(connection, rows)
             await store.move_checkpoints(connection, moved.values())
         self._checkpoints.update(moved)
         self._remember(fold)
@@ -112,12 +114,12 @@ class Projector:
             log.error("event.skipped", partition=skipped.record.partition, position=skipped.record.position, error=skipped.error)
 
     async def _lock(self, connection: Connection, seen: Mapping[int, Checkpoint]) -> None:
+        """Make sure that what was loaded is still so, and stays so. It is the last step before writing, to be held up briefly."""
         found = await store.lock_checkpoints(
             connection, seen, silence_seconds=SILENCE_SECONDS, statement_seconds=COMMAND_TIMEOUT_SECONDS
         )
         for partition, checkpoint in seen.items():
             if found.get(partition) != (checkpoint.epoch, checkpoint.position):
-                self._cache.clear()
                 raise CheckpointMoved(f"partition {partition}")
 
     async def _load(self, connection: Connection, batch: Mapping[int, Sequence[Timed]], seen: Mapping[int, Checkpoint]) -> Fold:

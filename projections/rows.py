@@ -1,6 +1,7 @@
 """What the fold changed, as rows for the statements in `sql/`. Pure."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
@@ -42,7 +43,30 @@ def load_thread(value: str | bytes) -> ThreadState:
     return _THREAD.validate_json(value)
 
 
-def event_row(archived: Archived) -> Columns:
+@dataclass(frozen=True, slots=True)
+class FoldRows:
+    """All that a batch writes, except its checkpoints; `upserts` are statements with their rows."""
+
+    events: list[Columns]
+    skipped: list[Columns]
+    upserts: list[tuple[str, list[Columns]]]
+
+
+def rows_of(fold: Fold) -> FoldRows:
+    """
+    The rows that a fold changed.
+
+    Everybody writes them in one order, so that two projectors never wait for each other in a circle.
+    """
+    threads = [_thread_row(fold, thread) for thread in sorted(fold.touched)]
+    return FoldRows(
+        events=[_event_row(archived) for archived in fold.archived],
+        skipped=[_skipped_row(skipped) for skipped in fold.skipped],
+        upserts=[("write_threads", threads), *_change_rows(fold.rows)],
+    )
+
+
+def _event_row(archived: Archived) -> Columns:
     record, event = archived.entry.record, archived.entry.event
     return (
         record.epoch,
@@ -61,12 +85,12 @@ def event_row(archived: Archived) -> Columns:
     )
 
 
-def skipped_row(skipped: Skipped) -> Columns:
+def _skipped_row(skipped: Skipped) -> Columns:
     record = skipped.record
     return record.epoch, record.partition, record.position, skipped.thread, skipped.error, record.value
 
 
-def thread_row(fold: Fold, thread: str) -> Columns:
+def _thread_row(fold: Fold, thread: str) -> Columns:
     state = fold.threads[thread]
     sends = [reply.at_ms for reply in state.replies if _awaits_send(reply)]
     return (
@@ -80,12 +104,7 @@ def thread_row(fold: Fold, thread: str) -> Columns:
     )
 
 
-def change_rows(rows: Mapping[tuple[type[Change], str], Row]) -> Iterable[tuple[str, list[Columns]]]:
-    """
-    Each statement with its rows.
-
-    Everybody writes them in one order, so that two projectors never wait for each other in a circle.
-    """
+def _change_rows(rows: Mapping[tuple[type[Change], str], Row]) -> Iterable[tuple[str, list[Columns]]]:
     for kind, (statement, columns_of) in _STATEMENTS.items():
         keys = sorted(key for changed, key in rows if changed is kind)
         yield statement, [columns_of(rows[kind, key].change, rows[kind, key]) for key in keys]

@@ -8,8 +8,7 @@ import asyncpg
 from pydantic import TypeAdapter
 
 from projections.database import Connection, sql
-from projections.folding import Fold
-from projections.rows import EVENT_COLUMNS, Columns, change_rows, event_row, load_thread, skipped_row, thread_row
+from projections.rows import EVENT_COLUMNS, Columns, FoldRows, load_thread
 from projections.state import Message, PartitionState, ThreadState
 
 _PARTITION = TypeAdapter(PartitionState)
@@ -83,16 +82,13 @@ async def load_messages(connection: Connection, sids: Iterable[str]) -> dict[str
     return {row["sid"]: _message(row) for row in await connection.fetch(sql("load_messages"), list(sids))}
 
 
-async def write_fold(connection: Connection, fold: Fold) -> None:
+async def write_rows(connection: Connection, rows: FoldRows) -> None:
     """Write everything that a batch changed, except its checkpoints."""
-    await connection.copy_records_to_table(
-        "events", records=[event_row(archived) for archived in fold.archived], columns=EVENT_COLUMNS
-    )
-    for skipped in fold.skipped:
-        await connection.execute(sql("write_skipped_event"), *skipped_row(skipped))
-    await _write(connection, "write_threads", [thread_row(fold, thread) for thread in sorted(fold.touched)])
-    for statement, rows in change_rows(fold.rows):
-        await _write(connection, statement, rows)
+    await connection.copy_records_to_table("events", records=rows.events, columns=EVENT_COLUMNS)
+    for skipped in rows.skipped:
+        await connection.execute(sql("write_skipped_event"), *skipped)
+    for statement, upserted in rows.upserts:
+        await _write(connection, statement, upserted)
 
 
 async def _write(connection: Connection, statement: str, rows: Sequence[Columns]) -> None:

@@ -183,7 +183,7 @@ async def test_a_projector_suspended_inside_its_transaction_does_not_stop_the_ne
     suspended, next_owner = Projecting(faulty), Projecting(rival)
     await suspended.catch_up([])
     await next_owner.catch_up([])
-    faulty.watch(Statements(3, sleep))
+    faulty.watch(Statements(6, sleep))
     suspension = asyncio.create_task(suspended.projector.project(log.records))
     await inside.wait()
 

@@ -51,12 +51,11 @@ def on_started(state: ThreadState, data: SendStarted, appended_at_ms: int) -> Th
 
 def on_sent(state: ThreadState, event: Event, data: MessageSent, now_ms: int, policy: Policy) -> ThreadState:
     """What was sent is never un-happened, whoever held the part; the first part of a reply that goes out is activity."""
-    known = state.known.get(data.sid)
-    if known and known.reply_id:
-        return state
     reply = state.reply(data.reply)
     part = _part(reply, data.part)
     attempt = _attempt(part, data.attempt) if part else None
+    if _is_anothers(state.known.get(data.sid), attempt):
+        return state
     state = _note_sent_message(state, event, data, reply, part, now_ms)
     if reply is None or part is None or attempt is None or part.status is PartStatus.SENT:
         return state
@@ -174,6 +173,13 @@ def _note_sent_message(
         attempt=data.attempt,
     )
     return with_message(state, merge_status(message, known.status, known.error_code) if known else message)
+
+
+def _is_anothers(message: Message | None, attempt: Attempt | None) -> bool:
+    """A message belongs to who named it first, unless a callback carried this attempt: an equal body was taken for that one's."""
+    if message is None or message.reply_id is None:
+        return False
+    return attempt is None or attempt.id == message.attempt or attempt.proof_sid != message.sid
 
 
 def _note_proof(attempt: Attempt, message: Message) -> Attempt:

@@ -10,7 +10,9 @@ from handlers.breaker import Breaker
 from handlers.twilio_answers import ListedMessage
 from projections.changes import SENDER
 from projections.state import PartStatus, ReplyStatus
-from streams.events import ConversationTaken, MessageSent, SendDisproved, SendStarted
+from streams.events import ClockAdvanced, ConversationTaken, MessageSent, SendDisproved, SendStarted
+from streams.partitions import partition_subject
+from streams.retry import RetryPolicy
 from tests.handlers.fake_twilio import BROKEN, LOST, TOO_MANY, UNAVAILABLE, FakeTwilio
 from tests.handlers.test_send import send
 from tests.handlers.world import World, Written, eventually, thread_of
@@ -32,7 +34,7 @@ async def abandoned(world: World, *parts: str) -> Written:
 
 
 def listed(sid: str, body: str, *, ago_seconds: float = 0.0, direction: str = "outbound-api") -> ListedMessage:
-    return ListedMessage(sid, body, int((time.time() - ago_seconds) * 1000), "delivered", direction, None)
+    return ListedMessage(sid, body, int((time.time() - ago_seconds) * 1000), "sent", direction, None)
 
 
 # ----------------------------------------------------------------------------------------------------------- proof
@@ -155,6 +157,20 @@ async def test_an_equal_body_of_another_attempt_is_no_proof(world: World) -> Non
     assert (await world.reply(ANA, "r2")).status is ReplyStatus.SENT
 
 
+async def test_a_callback_corrects_an_equal_body_that_was_taken_for_another_parts(world: World) -> None:
+    """The first was left to a person, and listed late: it was taken for the second. Its callback says whose it is."""
+    world.twilio.script = [BROKEN, BROKEN]
+    sender = world.sender(absence_is_proof=False)
+    await send(sender, await world.answered(ANA, "Ok"))
+    world.twilio.others = [listed("SMlate", "Ok")]
+    await send(sender, await world.answered(ANA, "Ok", reply="r2"))
+    told = await world.status(ANA, "SMlate", "failed", attempt=world.twilio.calls[0], code=63003)
+    await send(sender, told)
+    (row,) = await world.rows("SELECT reply_id FROM messages WHERE sid = 'SMlate'")
+    assert row == {"reply_id": "r1"}
+    assert (await world.reply(ANA, "r1")).status is ReplyStatus.FAILED
+
+
 @pytest.mark.parametrize(
     "other",
     [
@@ -221,9 +237,6 @@ async def test_refused_credentials_prove_nothing_and_pause_the_group(world: Worl
 
 
 async def test_the_development_clock_does_not_shorten_the_grace(world: World) -> None:
-    from streams.events import ClockAdvanced
-    from streams.partitions import partition_subject
-
     written = await abandoned(world)
     await world.append(ClockAdvanced(offset_ms=3_600_000), partition_subject(written.at.partition))
     settling = asyncio.create_task(send(world.sender(grace_seconds=0.5), written))
@@ -236,8 +249,6 @@ async def test_the_development_clock_does_not_shorten_the_grace(world: World) ->
 async def test_a_pause_before_the_call_does_not_shorten_the_grace(world: World) -> None:
     """Told to come back later, then nobody heard the answer, and Twilio lists it late: it is found all the same."""
     world.twilio.script, world.twilio.listing_delay_seconds = [TOO_MANY, TOO_MANY, LOST], 0.2
-    from streams.retry import RetryPolicy
-
     retry = RetryPolicy(max_attempts=9, base_seconds=0.25, max_seconds=0.25)
     await send(world.sender(grace_seconds=0.4, retry=retry), await world.answered(ANA, "Hello."))
     assert world.twilio.bodies() == ["Hello."]

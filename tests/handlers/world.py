@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from handlers.attempts import Attempts, Handle
 from handlers.breaker import Breaker
@@ -26,7 +26,7 @@ from projections.state import Reply, ThreadState
 from streams.consumer import BatchConsumer
 from streams.delivery import Delivery
 from streams.engines.memory import MemoryEventLog, MemoryOwnership
-from streams.envelope import new_event
+from streams.envelope import decode, new_event
 from streams.events import (
     AnyEventData,
     ClockTicked,
@@ -37,7 +37,7 @@ from streams.events import (
     ReplyGenerated,
 )
 from streams.log import Appended, Record
-from streams.partitions import partition_of, partition_subject
+from streams.partitions import partition_of, partition_of_subject, partition_subject
 from streams.retry import RetryPolicy
 from tests.handlers.fake_twilio import FakeTwilio
 
@@ -123,7 +123,7 @@ class World:
 
     async def view(self, thread: str) -> View:
         """Once everything that stands in the log is projected."""
-        partition = partition_of(thread, PARTITIONS)
+        partition = partition_of_subject(thread, PARTITIONS)
         return await self.journal().look(thread, (await self.log.heads())[partition])
 
     async def state(self, thread: str) -> ThreadState:
@@ -141,7 +141,7 @@ class World:
 
     async def facts(self, thread: str, *names: str) -> list[AnyEventData]:
         """What the log says of a thread; only these kinds, if any are named."""
-        partition = partition_of(thread, PARTITIONS)
+        partition = partition_of_subject(thread, PARTITIONS)
         events = await events_of(self.log, partition)
         return [event.data for event in events if event.subject == thread and (not names or event.data.name in names)]
 
@@ -206,8 +206,6 @@ class World:
 
 
 async def events_of(log: MemoryEventLog, partition: int) -> list[Event]:
-    from streams.envelope import decode
-
     return [decode(record.value) for record in await log.read({partition: 0}, limit=100_000)]
 
 
@@ -225,15 +223,19 @@ async def a_world(database_url: str) -> AsyncIterator[World]:
     await database.close()
 
 
-async def eventually(look: Callable[[], Awaitable[T] | T], *, within_seconds: float = 10.0) -> T:
+@overload
+async def eventually(look: Callable[[], Awaitable[T]], *, within_seconds: float = 10.0) -> T: ...
+@overload
+async def eventually(look: Callable[[], T], *, within_seconds: float = 10.0) -> T: ...
+async def eventually(look: Callable[[], Any], *, within_seconds: float = 10.0) -> Any:
     """Look until something is found."""
     async with asyncio.timeout(within_seconds):
         while True:
-            found: Any = look()
+            found = look()
             if isinstance(found, Awaitable):
                 found = await found
             if found:
-                return found  # type: ignore[no-any-return]
+                return found
             await asyncio.sleep(0.005)
 
 

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 
-from handlers.journal import patiently
+from handlers.journal import Patience
 from projections.conversation import advance
 from projections.database import Database
 from projections.policy import policy_of
@@ -36,6 +36,7 @@ class Ticker:
         self._log = event_log
         self._database = database
         self._settings = settings
+        self._patience = Patience()
         self._ticked_at: float | None = None
 
     @property
@@ -56,7 +57,7 @@ class Ticker:
         seconds = self._settings.clock_tick_seconds
         while True:
             started = _now()
-            nominal = datetime.fromtimestamp(await patiently(self._log.time_ms) // 1000, UTC)
+            nominal = datetime.fromtimestamp(await self._patience.until_done(self._log.time_ms) // 1000, UTC)
             await self._append_everywhere(ClockTicked(nominal=nominal))
             self._ticked_at = _now()
             await asyncio.sleep(max(0.0, seconds - (_now() - started)))
@@ -74,7 +75,7 @@ class Ticker:
 
     async def _states_at_head(self) -> Mapping[int, PartitionState]:
         """Every partition's clock and policy at the log's end: from the checkpoint, and what the log holds after it."""
-        checkpoints = await patiently(self._checkpoints)
+        checkpoints = await self._patience.until_done(self._checkpoints)
         states = {}
         for partition in range(self._log.partitions):
             checkpoint = checkpoints.get(partition)
@@ -92,7 +93,7 @@ class Ticker:
         async def read() -> Sequence[Record]:
             return await self._log.read({partition: position}, limit=READ_AT_ONCE)
 
-        while records := await patiently(read):
+        while records := await self._patience.until_done(read):
             for record in records:
                 yield record
                 position = record.position
@@ -104,7 +105,7 @@ class Ticker:
 
     async def _append(self, partition: int, data: AnyEventData) -> None:
         event = new_event(data, subject=partition_subject(partition), source=SOURCE)
-        await patiently(lambda: self._log.append(event))
+        await self._patience.until_done(lambda: self._log.append(event))
 
 
 def policy_of_settings(settings: Settings) -> PolicyChanged:

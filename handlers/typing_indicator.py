@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
+from streams.cancellation import end
+
 REFRESH_SECONDS = 20.0
 """WhatsApp shows them for 25 seconds."""
 
@@ -22,8 +24,7 @@ async def typing_shown(show: ShowTyping | None, sid: str | None) -> AsyncIterato
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end([task])
 
 
 async def _show_again(show: ShowTyping, sid: str) -> None:

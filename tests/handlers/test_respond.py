@@ -325,7 +325,7 @@ async def test_who_waited_for_the_breaker_looks_again(world: World) -> None:
     breaker, model = Breaker(RESPONDER, pause_seconds=0.2), Model()
     breaker.trip("test")
     waiting = asyncio.create_task(respond(world.responder(model, breaker=breaker), await world.write(ANA)))
-    await asyncio.sleep(0.1)
+    await eventually(breaker._probes.locked)
     await world.append(ConversationTaken(by="ana"), ANA)
     await waiting
     assert model.questions == []

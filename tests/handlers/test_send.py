@@ -214,7 +214,7 @@ async def test_who_waited_for_the_breaker_looks_again(world: World) -> None:
     breaker = Breaker(SENDER, pause_seconds=0.2)
     breaker.trip("test")
     sending = asyncio.create_task(send(world.sender(breaker=breaker), await world.answered(ANA, "Hello.")))
-    await asyncio.sleep(0.1)
+    await eventually(breaker._probes.locked)
     await world.append(ConversationTaken(by="ana"), ANA)
     await sending
     assert world.twilio.calls == []
@@ -280,7 +280,6 @@ async def test_what_arrives_after_all_is_not_sent_again(world: World) -> None:
     sender = world.sender(retry=RetryPolicy(max_attempts=9, base_seconds=0.3, max_seconds=0.3))
     failed = await sent_and_failed(world, sender, 63018)
     judging = asyncio.create_task(send(sender, failed))
-    await asyncio.sleep(0.05)
     taken = world.twilio.taken[0]
     await world.status(ANA, taken.sid, "delivered", attempt=taken.attempt)
     await judging

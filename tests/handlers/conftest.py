@@ -25,9 +25,15 @@ def handlers_database_url(postgres_url: str) -> Iterator[str]:
 
 
 @pytest_asyncio.fixture
-async def world(handlers_database_url: str) -> AsyncIterator[World]:
+async def empty_database_url(handlers_database_url: str) -> str:
+    """The same, with nothing in it."""
     await _empty(handlers_database_url)
-    async with a_world(handlers_database_url) as made:
+    return handlers_database_url
+
+
+@pytest_asyncio.fixture
+async def world(empty_database_url: str) -> AsyncIterator[World]:
+    async with a_world(empty_database_url) as made:
         yield made
 
 

@@ -24,6 +24,7 @@ from streams.events import (
     MessageReceived,
     MessageSent,
     MessageStatusChanged,
+    PolicyChanged,
     SendStarted,
 )
 from streams.log import Record
@@ -145,7 +146,8 @@ async def dump(database: Database) -> dict[str, list[Row]]:
 
 async def empty(database: Database) -> None:
     async with database.transaction() as connection:
-        await connection.execute(f"TRUNCATE {', '.join(_TABLES)}")
+        for table in _TABLES:
+            await connection.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
 
 
 async def positions_in(database: Database) -> dict[int, int]:
@@ -156,7 +158,7 @@ async def positions_in(database: Database) -> dict[int, int]:
 @dataclass
 class Expected:
     """
-    What the log means, by the simplest way to say it: one event at a time, and each tick shown to every thread.
+    What the log means, by the simplest way to say it: one event at a time, and each that moves time shown to every thread.
 
     It shares nothing with the projector but the fold of one event.
     """
@@ -182,7 +184,7 @@ class Expected:
             self._note(evolve(replace(before, known=MappingProxyType(self.known), changes=()), event, partition))
 
     def _concerned(self, record: Record, event: Event) -> list[str]:
-        if isinstance(event.data, ClockTicked | ClockAdvanced):
+        if isinstance(event.data, ClockTicked | ClockAdvanced | PolicyChanged):
             return [thread for thread in self.threads if partition_of(thread, PARTITIONS) == record.partition]
         return [] if event.subject.startswith("partition/") else [event.subject]
 

@@ -1,9 +1,15 @@
 """However the log is cut into batches, the read model is the same."""
 
+from collections.abc import Collection
+
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from projections.database import Database
+from projections import projector, store
+from projections.database import Connection, Database
+from projections.state import ThreadState
+from projections.store import load_threads
 from tests.projections.random_log import random_log
 from tests.projections.read_model import Projecting, assert_means, dump, empty
 
@@ -57,3 +63,32 @@ async def test_a_batch_that_comes_again_changes_nothing(database: Database, seed
     await Projecting(database).catch_up(records)
 
     assert await dump(database) == once
+
+
+async def test_threads_of_earlier_batches_are_not_loaded_again(
+    database: Database, projecting: Projecting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[str] = []
+
+    async def loading(connection: Connection, threads: Collection[str]) -> dict[str, ThreadState]:
+        loaded.extend(threads)
+        return await load_threads(connection, threads)
+
+    monkeypatch.setattr(store, "load_threads", loading)
+    records = random_log(41, steps=200).records
+
+    await projecting.catch_up(records, batch=10)
+
+    assert sorted(loaded) == sorted(set(loaded))
+    await assert_means(database, records)
+
+
+async def test_what_the_cache_had_no_room_for_is_loaded(
+    database: Database, projecting: Projecting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projector, "CACHED_THREADS", 2)
+    records = random_log(42, steps=200).records
+
+    await projecting.catch_up(records, batch=5)
+
+    await assert_means(database, records)

@@ -2,7 +2,7 @@
 
 from projections.database import Database
 from streams.events import ReplyGenerated
-from tests.projections.read_model import Log, Projecting, assert_means, dump, thread_in
+from tests.projections.read_model import Log, Projecting, assert_means, dump, empty, thread_in
 
 THREAD = thread_in(0)
 OTHER = thread_in(0, 1)
@@ -71,8 +71,7 @@ async def test_a_status_that_came_by_another_thread_keeps_what_is_known_of_the_m
     for batch in (1, 100):
         await Projecting(database).catch_up(log.records, batch=batch)
         dumps.append(await dump(database))
-        async with database.transaction() as connection:
-            await connection.execute("TRUNCATE checkpoints, events, threads, conversations, messages, replies")
+        await empty(database)
 
     assert dumps[0] == dumps[1]
     message = next(row for row in dumps[0]["messages"] if row["sid"] == "SO1")

@@ -57,6 +57,7 @@ async def test_a_tick_finds_threads_that_its_own_batch_has_just_touched(
     log.add_to_partition(PolicyChanged(expire_pending_after_minutes=10), 0)
     log.receive(THREADS[0], "SM0")
     log.receive(THREADS[1], "SM1")
+    log.tick(0)
     log.wait(9 * MINUTE_MS)
     log.receive(THREADS[1], "SM1b")
     log.tick(0)

@@ -1,14 +1,17 @@
 """How we talk to Redis: bounded in time, nothing repeated behind our back, and every failure as one of our errors."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from streams.errors import LogUnavailable
 
@@ -32,7 +35,33 @@ def connect(url: str, *, connections: int, timeout_seconds: float) -> Client:
         retry=Retry(NoBackoff(), 0),
         protocol=2,
     )
+    pool.connection_class = _cancellable(pool.connection_class)
     return Redis.from_pool(pool)
+
+
+class _Cancellable(AbstractConnection):
+    """
+    A connection on which no cancellation is lost.
+
+    redis-py sends inside `asyncio.wait_for`, which before Python 3.12 forgets a cancellation that meets its own end: a loop
+    that was cancelled would go on for ever.
+    """
+
+    async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
+        limit, self.socket_timeout = self.socket_timeout, None
+        try:
+            async with asyncio.timeout(limit):
+                await super().send_packed_command(command, check_health)
+        except TimeoutError:
+            await self.disconnect(nowait=True)
+            raise RedisTimeoutError("writing") from None
+        finally:
+            self.socket_timeout = limit
+
+
+def _cancellable(connection_class: type[AbstractConnection]) -> type[AbstractConnection]:
+    """TCP, TLS or a socket file, as the URL wants it."""
+    return type(connection_class.__name__, (_Cancellable, connection_class), {})
 
 
 @contextmanager

@@ -123,7 +123,7 @@ def _told(reply: Reply, state: ThreadState) -> SendStep | None:
         if part.status is not PartStatus.SENT:
             if (proven := _proven(part)) and proven.proof_sid:
                 return ConfirmSend(reply, index, proven, proven.proof_sid)
-        elif last.failed_code is not None:
+        elif last.failed_code is not None and not _has_arrived(part):
             failures = sum(attempt.failed_code is not None for attempt in part.attempts)
             is_too_late = state.last_sent_reply > reply.number or _was_overtaken(reply, index)
             return JudgeFailure(reply, index, last, normalised_code(last.failed_code), failures, is_too_late)
@@ -137,6 +137,10 @@ def _proven(part: Part) -> Attempt | None:
         if attempt.proof_sid and not has_been_judged:
             return attempt
     return None
+
+
+def _has_arrived(part: Part) -> bool:
+    return any(attempt.proof_sid and attempt.failed_code is None for attempt in part.attempts)
 
 
 def _was_overtaken(reply: Reply, index: int) -> bool:

@@ -54,7 +54,7 @@ def on_sent(state: ThreadState, event: Event, data: MessageSent, now_ms: int, po
     reply = state.reply(data.reply)
     part = _part(reply, data.part)
     attempt = _attempt(part, data.attempt) if part else None
-    if _is_anothers(state.known.get(data.sid), attempt):
+    if _is_accounted_for(state.known.get(data.sid), attempt):
         return state
     state = _note_sent_message(state, event, data, reply, part, now_ms)
     if reply is None or part is None or attempt is None or part.status is PartStatus.SENT:
@@ -175,11 +175,18 @@ def _note_sent_message(
     return with_message(state, merge_status(message, known.status, known.error_code) if known else message)
 
 
-def _is_anothers(message: Message | None, attempt: Attempt | None) -> bool:
-    """A message belongs to who named it first, unless a callback carried this attempt: an equal body was taken for that one's."""
+def _is_accounted_for(message: Message | None, attempt: Attempt | None) -> bool:
+    """
+    A message belongs to who named it first, and once.
+
+    A callback that carried the attempt weighs more: an equal body was taken for this one, or this one was given up and arrived
+    after all. A failure that has been judged stays judged.
+    """
     if message is None or message.reply_id is None:
         return False
-    return attempt is None or attempt.id == message.attempt or attempt.proof_sid != message.sid
+    if attempt is None or attempt.proof_sid != message.sid or attempt.outcome is Outcome.SENT:
+        return True
+    return attempt.outcome in {Outcome.DISPROVED, Outcome.REJECTED} and attempt.failed_code is not None
 
 
 def _note_proof(attempt: Attempt, message: Message) -> Attempt:

@@ -14,8 +14,10 @@ from handlers.decide import (
     to_answer,
 )
 from projections.changes import SENDER
+from projections.state import PartStatus
 from streams.events import Rejection
 from tests.projections.scenario import (
+    Fact,
     History,
     advanced,
     answered,
@@ -137,8 +139,8 @@ def test_a_started_part_is_settled_before_anything_is_begun() -> None:
 
 
 @pytest.mark.parametrize("gave_up", [disproved("r1", "a1"), cancelled("r1", "a1")])
-def test_a_part_whose_attempt_came_to_nothing_is_begun_anew(gave_up: object) -> None:
-    found = step(ANSWERED.when(started("r1", "a1"), gave_up))  # type: ignore[arg-type]
+def test_a_part_whose_attempt_came_to_nothing_is_begun_anew(gave_up: Fact) -> None:
+    found = step(ANSWERED.when(started("r1", "a1"), gave_up))
     assert isinstance(found, StartSend)
 
 
@@ -203,6 +205,21 @@ def test_a_judged_failure_is_not_taken_for_proof() -> None:
 def test_a_message_that_was_seen_to_arrive_has_not_failed() -> None:
     history = ANSWERED.when(*delivered_to_twilio("r1", "a1"), status("a1", "undelivered", code=63018), status("a1", "delivered"))
     assert step(history) is None
+
+
+@pytest.mark.parametrize("judged", [disproved("r1", "a1", code=63018), rejected("r1", "a1", code=63018)])
+def test_what_arrives_after_it_was_given_up_counts_as_sent(judged: Fact) -> None:
+    failure = ANSWERED.when(*delivered_to_twilio("r1", "a1"), status("a1", "undelivered", code=63018))
+    history = failure.when(judged, status("a1", "delivered"))
+    assert isinstance(step(history), ConfirmSend)
+    confirmed = history.when(sent("r1", "a1"))
+    assert step(confirmed) is None
+    assert confirmed.parts("r1") == (PartStatus.SENT,)
+
+
+def test_a_failure_of_one_attempt_is_no_loss_where_another_arrived() -> None:
+    both = ANSWERED.when(started("r1", "a1"), disproved("r1", "a1"), *delivered_to_twilio("r1", "a2"), status("a1", "delivered"))
+    assert step(both.when(status("a2", "undelivered", code=63018))) is None
 
 
 def test_a_failure_is_too_late_to_mend_once_something_after_it_went_out() -> None:

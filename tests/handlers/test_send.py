@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from handlers.breaker import FAILURES_IN_A_ROW, Breaker
 from handlers.send import Sender
@@ -221,13 +222,16 @@ async def test_who_waited_for_the_breaker_looks_again(world: World) -> None:
     assert not await has_facts(world, "send.started")
 
 
-async def test_while_twilio_cannot_be_reached_the_group_waits_and_asks_now_and_then(world: World) -> None:
+@pytest.mark.parametrize("answer", [NEVER, TOO_MANY])
+async def test_while_twilio_takes_nothing_the_group_waits_and_asks_now_and_then(world: World, answer: Any) -> None:
     """A long outage is not to fill the log with attempts."""
-    world.twilio.script = [NEVER] * (FAILURES_IN_A_ROW + 2)
+    world.twilio.script = [answer] * (FAILURES_IN_A_ROW + 2)
     breaker = Breaker(SENDER, pause_seconds=0.01)
-    await send(world.sender(breaker=breaker, retry=RetryPolicy(99, 0.001, 0.001)), await world.answered(ANA, "Hello."))
+    with capture_logs() as lines:
+        await send(world.sender(breaker=breaker, retry=RetryPolicy(99, 0.001, 0.001)), await world.answered(ANA, "Hello."))
     assert world.twilio.bodies() == ["Hello."]
     assert not breaker.is_open
+    assert [line["event"] for line in lines if line["event"].startswith("group.")] == ["group.paused", "group.resumed"]
 
 
 # ------------------------------------------------------------------------------------------------ reported later

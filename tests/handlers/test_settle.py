@@ -90,7 +90,7 @@ async def test_a_callback_ends_the_search(world: World) -> None:
     settling = asyncio.create_task(send(world.sender(grace_seconds=60.0), written))
     await eventually(lambda: world.twilio.listings)
     await world.status(ANA, "SM7", "sent", attempt="a1")
-    await settling
+    await asyncio.wait_for(settling, 5)
     assert world.twilio.calls == []
     assert await attempts(world) == [("a1", "sent")]
 
@@ -100,7 +100,7 @@ async def test_what_another_owner_records_ends_the_search(world: World) -> None:
     settling = asyncio.create_task(send(world.sender(grace_seconds=60.0), written))
     await eventually(lambda: world.twilio.listings)
     await world.append(MessageSent(reply="r1", part=0, attempt="a1", sid="SM7"), ANA)
-    await settling
+    await asyncio.wait_for(settling, 5)
     assert world.twilio.calls == []
 
 

@@ -1,6 +1,7 @@
 # Everything runs inside .venv, which `make setup` builds from the lock file; the other targets call it when needed.
 
 PYTHON ?= python3
+PROCESSES ?= 2
 BIN := .venv/bin
 STAMP := .venv/.installed
 
@@ -26,7 +27,7 @@ run: $(STAMP) ## Start everything on this machine, with nothing installed before
 	@exec $(BIN)/prosa dev $(ARGS)
 
 test: $(STAMP) ## Run the whole test suite on real servers
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile $(ARGS)
 
 check: $(STAMP) ## Format, lint and type check, in seconds
 	$(BIN)/ruff format --check .

@@ -72,24 +72,32 @@ async def test_a_repeated_sid_costs_no_model_call_even_later(world: World) -> No
 
 async def test_three_messages_within_the_quiet_window_get_one_answer_to_all(world: World) -> None:
     model = Model()
-    responder = world.responder(model, quiet_seconds=0.15)
-    first = await world.write(ANA, "Oi")
-    answering = asyncio.create_task(respond(responder, first))
-    rest = [await world.write(ANA, body) for body in ("tudo bem?", "uma pergunta")]
+    responder = world.responder(model, quiet_seconds=0.3)
+    written = [await world.write(ANA, "Oi")]
+    answering = asyncio.create_task(respond(responder, written[0]))
+    for body in ("tudo bem?", "uma pergunta"):
+        for _ in range(5):
+            await world.view(ANA)
+        written.append(await world.write(ANA, body))
     await answering
-    await respond(responder, *rest)
+    await respond(responder, *written)
     assert [question.unanswered for question in model.questions] == [("Oi", "tudo bem?", "uma pergunta")]
     assert await answers(world) == [("accepted", "answer 1")]
 
 
 async def test_a_contact_who_never_pauses_is_answered_all_the_same(world: World) -> None:
     model = Model()
-    responder = world.responder(model, quiet_seconds=0.02)
-    is_answered = asyncio.create_task(respond(responder, await world.write(ANA)))
-    while not model.is_asked.is_set():
-        await world.write(ANA, "e mais")
-        await asyncio.sleep(0.01)
-    await is_answered
+    responder = world.responder(model, quiet_seconds=0.001)
+    look = responder._journal.look
+
+    async def look_after_more(*place: Any) -> Any:
+        if not model.is_asked.is_set():
+            await world.write(ANA, "e mais")
+            await world.view(ANA)
+        return await look(*place)
+
+    responder._journal.look = look_after_more  # type: ignore[method-assign]
+    await asyncio.wait_for(respond(responder, await world.write(ANA)), 10)
     assert any(status == "accepted" for status, _ in await answers(world))
 
 

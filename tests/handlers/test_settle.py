@@ -12,7 +12,6 @@ from projections.changes import SENDER
 from projections.state import PartStatus, ReplyStatus
 from streams.events import ClockAdvanced, ConversationTaken, MessageSent, SendDisproved, SendStarted
 from streams.partitions import partition_subject
-from streams.retry import RetryPolicy
 from tests.handlers.fake_twilio import BROKEN, LOST, TOO_MANY, UNAVAILABLE, FakeTwilio
 from tests.handlers.test_send import send
 from tests.handlers.world import World, Written, eventually, thread_of
@@ -56,9 +55,11 @@ async def test_a_message_that_is_listed_late_is_waited_for(world: World) -> None
 
 async def test_a_message_that_was_not_taken_is_sent_once_its_absence_is_proven(world: World) -> None:
     world.twilio.script = [BROKEN]
-    await send(world.sender(grace_seconds=0.3), await world.answered(ANA, "Hello."))
-    first, second = world.twilio.called_at
-    assert second - first >= 0.29
+    sending = asyncio.create_task(send(world.sender(grace_seconds=60.0), await world.answered(ANA, "Hello.")))
+    await eventually(lambda: world.twilio.listings >= 3)
+    assert len(world.twilio.calls) == 1
+    world.clock.ahead_ms += 60_001
+    await sending
     assert world.twilio.bodies() == ["Hello."]
     assert [outcome for _, outcome in await attempts(world)] == ["disproved", "sent"]
 
@@ -210,14 +211,14 @@ async def test_a_listing_begun_within_the_grace_period_proves_no_absence(world: 
     class Slow(FakeTwilio):
         async def list_messages(self, **query: Any) -> Any:
             found = await super().list_messages(**query)
-            await asyncio.sleep(0.3 if self.listings == 1 else 0)
+            if self.listings == 1:
+                world.clock.ahead_ms += 60_001
             return found
 
     twilio = Slow()
-    sending = asyncio.create_task(send(world.sender(twilio=twilio, grace_seconds=0.15), written))
-    await eventually(lambda: twilio.calls)
+    await send(world.sender(twilio=twilio, grace_seconds=60.0), written)
     assert twilio.listings == 2
-    await sending
+    assert twilio.bodies() == ["Hello."]
 
 
 async def test_refused_credentials_prove_nothing_and_pause_the_group(world: World) -> None:
@@ -239,20 +240,28 @@ async def test_refused_credentials_prove_nothing_and_pause_the_group(world: Worl
 async def test_the_development_clock_does_not_shorten_the_grace(world: World) -> None:
     written = await abandoned(world)
     await world.append(ClockAdvanced(offset_ms=3_600_000), partition_subject(written.at.partition))
-    settling = asyncio.create_task(send(world.sender(grace_seconds=0.5), written))
+    settling = asyncio.create_task(send(world.sender(grace_seconds=60.0), written))
     await eventually(lambda: world.twilio.listings >= 3)
     assert await attempts(world) == [("a1", None)]
+    world.clock.ahead_ms += 60_001
     await settling
     assert world.twilio.bodies() == ["Hello."]
 
 
 async def test_a_pause_before_the_call_does_not_shorten_the_grace(world: World) -> None:
-    """Told to come back later, then nobody heard the answer, and Twilio lists it late: it is found all the same."""
-    world.twilio.script, world.twilio.listing_delay_seconds = [TOO_MANY, TOO_MANY, LOST], 0.2
-    retry = RetryPolicy(max_attempts=9, base_seconds=0.25, max_seconds=0.25)
-    await send(world.sender(grace_seconds=0.4, retry=retry), await world.answered(ANA, "Hello."))
-    assert world.twilio.bodies() == ["Hello."]
-    assert len(world.twilio.calls) == 3
+    """Told to come back in a minute; then nobody heard the answer, and the message is listed late: it is found all the same."""
+
+    class Busy(FakeTwilio):
+        async def create_message(self, **form: Any) -> Any:
+            result = await super().create_message(**form)
+            if result is TOO_MANY:
+                world.clock.ahead_ms += 61_000
+            return result
+
+    twilio = Busy(script=[TOO_MANY, LOST], listing_delay_seconds=0.3)
+    await send(world.sender(twilio=twilio, grace_seconds=60.0), await world.answered(ANA, "Hello."))
+    assert twilio.bodies() == ["Hello."]
+    assert len(twilio.calls) == 2
 
 
 async def test_a_person_who_takes_over_leaves_the_open_part_to_be_settled_and_the_rest_unsaid(world: World) -> None:

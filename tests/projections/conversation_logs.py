@@ -167,12 +167,8 @@ def _sending(draw: Draw, history: History, number: int) -> Fact:
     attempts = [attempt.id for attempt in reply.parts[index].attempts]
     if not attempts or (reply.parts[index].status is PartStatus.OPEN and draw(st.integers(0, 3))):
         return started(reply.id, f"a{number}", index)
-    attempt = draw(st.sampled_from([attempts[-1]] * 5 + attempts))
-    outcome = draw(
-        st.sampled_from(
-            [sent, sent, sent, sent, sent, sent, disproved, cancelled, unconfirmed, rejected, started, _rejected_for_good]
-        )
-    )
+    attempt = draw(st.sampled_from([attempts[-1]] * 5 + attempts + [f"a{number}"]))
+    outcome = draw(st.sampled_from(_OUTCOMES)) if attempt in attempts else started
     fact: Fact = outcome(reply.id, attempt, index)
     return fact
 
@@ -198,6 +194,9 @@ def _callback(draw: Draw, history: History, number: int) -> Fact:
 def _window_closed(draw: Draw, history: History, number: int) -> Fact:
     reply = draw(st.sampled_from(history.state.replies or (None,)))
     return rejected(reply.id, None, _next(reply), code=63016) if reply else rejected("r?", None)
+
+
+_OUTCOMES = (*[sent] * 6, disproved, cancelled, unconfirmed, rejected, started, _rejected_for_good)
 
 
 # ------------------------------------------------------------------------------------------------ people and machines

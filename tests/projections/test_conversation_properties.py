@@ -35,7 +35,7 @@ from streams.events import (
     SendStarted,
 )
 from tests.projections.conversation_logs import Draw, Line, Log, ended, logs, policies, tick_at, told
-from tests.projections.scenario import STARTED_AT_MS, History, again, with_known
+from tests.projections.scenario import History, again, taken, with_known
 
 WITHIN_MEMORY = RECENT_EVENTS - 4
 """A repeat is known for this many entries of a thread."""
@@ -160,12 +160,24 @@ def _between(start_ms: int, end_ms: int, moments: list[int]) -> list[int]:
 
 
 @law
-@given(logs(least=0), st.sampled_from([0, 1, 60_000, 16 * 60_000, 13 * 3_600_000, 50 * 3_600_000]), st.data())
-def test_a_change_of_policy_changes_nothing_in_the_past(log: Log, later_ms: int, data: st.DataObject) -> None:
-    """Wherever a log is when its policy changes, everything stands as a mere tick would have left it."""
-    at_ms = (log[-1].at_ms if log else STARTED_AT_MS) + later_ms
-    changed = told((*log, Line(at_ms, again(policies(data.draw), "the change"))))
-    ticked = told((*log, tick_at(at_ms, "the change")))
+@given(logs(least=0), st.booleans(), st.sampled_from([0, 1, 60_000, 3_600_000]), st.booleans(), st.data())
+def test_a_change_of_policy_changes_nothing_in_the_past(
+    log: Log, is_taken: bool, later_ms: int, is_overdue: bool, data: st.DataObject
+) -> None:
+    """
+    Wherever a log is when its policy changes, everything stands as a mere tick would have left it.
+
+    Every other log ends in a handoff, and every other change finds the next deadline behind it.
+    """
+    history = told(log)
+    if is_taken:
+        history = history.when(again(taken(), "the last take-over"))
+    deadline_ms = history.state.conversation.next_deadline_at_ms if history.state.conversation else None
+    if is_overdue and deadline_ms is not None:
+        later_ms += max(0, deadline_ms - history.partition.log_time_ms)
+    at_ms = history.now_ms + later_ms
+    changed = told([Line(at_ms, again(policies(data.draw), "the change"))], history)
+    ticked = told([tick_at(at_ms, "the change")], history)
     assert changed.state == ticked.state
     assert changed.rows == ticked.rows
     assert changed.partition.log_time_ms == ticked.partition.log_time_ms

@@ -96,7 +96,7 @@ async def test_a_contact_who_never_pauses_is_answered_all_the_same(world: World)
             await world.view(ANA)
         return await look(*place)
 
-    responder._journal.look = look_after_more  # type: ignore[method-assign]
+    responder._journal.look = look_after_more  # type: ignore[method-assign, assignment]
     await asyncio.wait_for(respond(responder, await world.write(ANA)), 10)
     assert any(status == "accepted" for status, _ in await answers(world))
 

@@ -7,7 +7,7 @@ from weakref import WeakValueDictionary
 
 from structlog.contextvars import bound_contextvars
 
-from streams.errors import FatalError
+from streams.errors import FatalError, TransientError
 from streams.outage import place_of
 from telemetry import log, thread_hash
 
@@ -38,5 +38,5 @@ class Serial:
             if isinstance(outcome, FatalError):
                 raise outcome
             if isinstance(outcome, Exception):
-                at = place_of(outcome)
-                log.error("overlooked.failed", thread=thread_hash(thread), error=type(outcome).__name__, at=at)
+                tell = log.info if isinstance(outcome, TransientError) else log.error
+                tell("overlooked.failed", thread=thread_hash(thread), error=type(outcome).__name__, at=place_of(outcome))

@@ -23,13 +23,13 @@ ORPHAN_SECONDS = 12.0
 """How long the workers of a child that was killed may take to notice it and to finish theirs."""
 LEFTOVER_SECONDS = 1.0
 """The same after a child that stopped when it was asked: it has waited for its workers itself."""
-POLL_SECONDS = 0.02
-RESTARTS_IN_A_ROW = 5
+RESTARTS_IN_A_ROW = 4
 STEADY_SECONDS = 10.0
 """A child that ran this long before it ended is started anew without counting against it."""
-RESTART_PAUSE_SECONDS = 1.0
+RESTART_PAUSE_SECONDS = 0.5
 """Before the first restart; each one in a row waits so much longer."""
 LONGEST_LINE_BYTES = 1024 * 1024
+CHUNK_BYTES = 65536
 
 Show = Callable[[str], None]
 
@@ -86,24 +86,27 @@ class Child:
             await _within(failures * RESTART_PAUSE_SECONDS, self._asked.wait())
 
     async def _run_once(self) -> int:
-        process = await self._spawn()
-        lines = asyncio.create_task(self._show_lines(process))
+        read_end, write_end = os.pipe()
+        try:
+            process = await self._spawn(write_end)
+        finally:
+            os.close(write_end)
+        lines = asyncio.create_task(self._show_lines(read_end))
         ended = asyncio.create_task(process.wait())
         await _first(ended, self._asked.wait())
         if not ended.done():
             process.terminate()
             await _first(ended, _within(STOP_SECONDS, self._hurry.wait()))
-        await self._end_group(process.pid, self._patience_seconds(ended.done()))
-        code = await ended
-        await lines
-        return code
+        await self._end_group(process.pid, lines, self._patience_seconds(ended.done()))
+        return await ended
 
     def _patience_seconds(self, has_ended: bool) -> float:
         if not has_ended:
             return 0.0
         return LEFTOVER_SECONDS if self._asked.is_set() else ORPHAN_SECONDS
 
-    async def _spawn(self) -> asyncio.subprocess.Process:
+    async def _spawn(self, output: int) -> asyncio.subprocess.Process:
+        """With a pipe of our own: asyncio's would tell of the end only when the last worker has closed it."""
         launch = embedded_launch.Launch(parent=os.getpid(), death_signal=signal.SIGTERM, user=None, reach=[])
         launcher = [sys.executable, "-I", "-S", embedded_launch.__file__, json.dumps(launch)]
         return await asyncio.create_subprocess_exec(
@@ -111,41 +114,37 @@ class Child:
             *self.program.command,
             env=self.program.environment,
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
+            stdout=output,
+            stderr=output,
             start_new_session=True,
         )
 
-    async def _show_lines(self, process: asyncio.subprocess.Process) -> None:
-        """Until nobody holds the other end any more."""
+    async def _show_lines(self, read_end: int) -> None:
+        """Ends when nobody holds the other end any more: then every process of the group has ended."""
+        stream = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(read_end, "rb")
+        )
         rest = b""
-        while process.stdout is not None and (chunk := await process.stdout.read(65536)):
-            *lines, rest = (rest + chunk).split(b"\n")
-            if len(rest) > LONGEST_LINE_BYTES:
-                lines, rest = [*lines, rest], b""
-            for line in lines:
-                self._show(line.decode(errors="replace").rstrip())
+        try:
+            while chunk := await stream.read(CHUNK_BYTES):
+                *lines, rest = (rest + chunk).split(b"\n")
+                if len(rest) > LONGEST_LINE_BYTES:
+                    lines, rest = [*lines, rest], b""
+                for line in lines:
+                    self._show(line.decode(errors="replace").rstrip())
+        finally:
+            transport.close()
         if rest:
             self._show(rest.decode(errors="replace").rstrip())
 
-    async def _end_group(self, group: int, patience_seconds: float) -> None:
-        """
-        Wait for the workers of a child that has ended, and then kill what is left; no process of another group.
-
-        The dead whom nobody buries, as in a container whose first process does not care, still count as alive: do not insist.
-        """
-        await _until(lambda: self._hurry.is_set() or not _is_alive(group), patience_seconds)
+    async def _end_group(self, group: int, lines: "asyncio.Task[None]", patience_seconds: float) -> None:
+        """Wait for the workers of a child that has ended, and then kill what is left; no process of another group."""
+        await _first(lines, _within(patience_seconds, self._hurry.wait()))
         with suppress(ProcessLookupError):
             os.killpg(group, signal.SIGKILL)
-        await _until(lambda: not _is_alive(group), LEFTOVER_SECONDS)
-
-
-def _is_alive(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
+        await _within(LEFTOVER_SECONDS, asyncio.shield(lines))
+        lines.cancel()
 
 
 def _ending(code: int) -> str:
@@ -162,15 +161,8 @@ async def _first(*awaitables: Awaitable[object]) -> None:
 
 async def _within(seconds: float, wait: Awaitable[object]) -> None:
     with suppress(TimeoutError):
-        await asyncio.wait_for(wait, seconds)
-
-
-async def _until(holds: Callable[[], bool], seconds: float) -> None:
-    """The kernel sends no word when a process group has ended."""
-    with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            while not holds():  # noqa: ASYNC110 - there is no event for it
-                await asyncio.sleep(POLL_SECONDS)
+            await wait
 
 
 def _now() -> float:

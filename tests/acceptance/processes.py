@@ -1,9 +1,13 @@
 """What runs below a process, as Linux tells it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 PROC = Path("/proc")
+LOOPBACK = "0100007F"
+"""127.0.0.1, as the kernel writes it."""
+LISTENS = "0A"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,15 @@ def running_in(directory: Path) -> list[Process]:
     """Whatever has this folder as its own, or names it in its command line."""
     processes = [_process(int(folder.name)) for folder in PROC.glob("[0-9]*")]
     return [process for process in processes if process and process.is_alive and _concerns(process, directory)]
+
+
+def listening_addresses(processes: Iterable[Process]) -> list[str]:
+    """Where these wait for connections, one address for each socket."""
+    sockets = {
+        str(link.readlink()) for process in processes for link in (PROC / str(process.pid) / "fd").iterdir() if link.is_symlink()
+    }
+    lines = [line.split() for table in ("tcp", "tcp6") for line in (PROC / "net" / table).read_text().splitlines()[1:]]
+    return [fields[1].partition(":")[0] for fields in lines if fields[3] == LISTENS and f"socket:[{fields[9]}]" in sockets]
 
 
 def _concerns(process: Process, directory: Path) -> bool:

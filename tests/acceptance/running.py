@@ -150,6 +150,11 @@ class Prosa:
         """What is to be gone afterwards."""
         self._below |= set(descendants(self.process.pid))
 
+    @property
+    def noted(self) -> frozenset[Process]:
+        """Everything that was seen below it so far."""
+        return frozenset(self._below)
+
     async def left_over(self, seconds: float = LEFTOVER_SECONDS) -> list[Process]:
         """What of it still lives after so long; all of it had better be gone earlier."""
         deadline = time.monotonic() + seconds

@@ -129,7 +129,8 @@ async def test_who_waits_is_told_that_postgres_is_away_and_may_wait_again(
     faulty.watch(Statements(1, fail))
     here = progress.Progress(faulty)
 
-    failures = await asyncio.gather(here.reached(0, 3), here.reached(0, 2), return_exceptions=True)
+    waiting = asyncio.gather(here.reached(0, 3), here.reached(0, 2), return_exceptions=True)
+    failures = await asyncio.wait_for(waiting, 10)
     assert [type(failure) for failure in failures] == [ReadModelUnavailable, ReadModelUnavailable]
 
     await projecting.catch_up(log.records)

@@ -73,7 +73,9 @@ class Settings(BaseSettings):
         (SecretStr(DEVELOPMENT_TOKEN),),
         description="Signs webhooks; several, comma-separated, while rotating. The first is used for calls.",
     )
-    twilio_sender: str = Field("whatsapp:+14155238886", description="Our WhatsApp address.")
+    twilio_sender: str = Field(
+        "whatsapp:+14155238886", description="Our WhatsApp address; a reply goes out from the address that was written to."
+    )
     twilio_api_url: str = Field("https://api.twilio.com", description="Twilio's REST API, or a stand-in.")
     twilio_timeout_seconds: float = Field(5, gt=0, description="Limit of one call to Twilio.")
     typing_indicator: bool = Field(

@@ -95,10 +95,15 @@ class Child:
         ended = asyncio.create_task(process.wait())
         await _first(ended, self._asked.wait())
         if not ended.done():
-            process.terminate()
+            self._ask_group(process.pid)
             await _first(ended, _within(STOP_SECONDS, self._hurry.wait()))
         await self._end_group(process.pid, lines, self._patience_seconds(ended.done()))
         return await ended
+
+    def _ask_group(self, leader: int) -> None:
+        """Every process of it at once: FastStream's supervisor would stop its workers one after the other."""
+        with suppress(ProcessLookupError):
+            os.killpg(leader, signal.SIGTERM)
 
     def _patience_seconds(self, has_ended: bool) -> float:
         if not has_ended:

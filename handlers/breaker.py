@@ -19,6 +19,10 @@ class Breaker:
         self._probes = asyncio.Lock()
 
     @property
+    def group(self) -> str:
+        return self._group
+
+    @property
     def is_open(self) -> bool:
         return self._is_open
 

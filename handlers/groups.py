@@ -52,6 +52,7 @@ class Groups:
     sending: GroupConsumer
     respond: Attempts
     send: Attempts
+    breakers: tuple[Breaker, ...]
 
     def subscribe(self, broker: RedisBroker) -> None:
         """Make the groups subscribers of the broker: it starts and stops them, and documents them."""
@@ -130,6 +131,7 @@ def build_groups(settings: Settings, on_fatal: OnFatal) -> Groups:
         ),
         respond=Attempts(responder_journal, responder_breaker, retry, responder.respond),
         send=Attempts(sender_journal, sender_breaker, retry, sender.send),
+        breakers=(responder_breaker, sender_breaker),
     )
 
 

@@ -123,8 +123,12 @@ async def _opened(start: Callable[[], Awaitable[None]], ending: Ending) -> bool:
 
 
 def _not_reading(groups: Groups) -> list[str]:
-    consumers = (groups.projecting, groups.responding, groups.sending)
-    return [f"{consumer.group} does not read" for consumer in consumers if consumer.seconds_since_read > SILENT_SECONDS]
+    if groups.ownership.seconds_since_renewal > SILENT_SECONDS:
+        return ["the log does not answer"]
+    consumers = (groups.projecting, groups.responding, groups.sending) if groups.ownership.owned else ()
+    silent = [f"{consumer.group} does not read" for consumer in consumers if consumer.seconds_since_read > SILENT_SECONDS]
+    paused = [f"{breaker.group} is paused" for breaker in groups.breakers if breaker.is_open]
+    return silent + paused
 
 
 def _not_ticking(ticker: Ticker) -> list[str]:

@@ -18,6 +18,9 @@ from pydantic_ai.exceptions import (
 
 from handlers.model import ModelFailed, ModelRefused
 
+UNREADABLE = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError)
+"""What pydantic-ai lets through when an answer has another shape than it expects, such as one without choices."""
+
 
 def failure_of(error: AgentRunError, model: str) -> ModelFailed | ModelRefused:
     """What this error means for the model: refused where waiting does not help."""

@@ -12,7 +12,7 @@ from pydantic_ai.models import Model
 from pydantic_ai.settings import ModelSettings
 
 from handlers.model import Answer, ModelFailed, Question
-from handlers.pydantic_ai_errors import failure_of, is_about_the_request, is_perhaps_about_the_request
+from handlers.pydantic_ai_errors import UNREADABLE, failure_of, is_about_the_request, is_perhaps_about_the_request
 from handlers.pydantic_ai_messages import Reply, messages_of, prompt_of, reply_of_text
 
 LONGEST_ANSWER = 16_000
@@ -83,7 +83,10 @@ class PydanticAiModel:
 
     async def _ask(self, agent: Agent[object, Reply], question: Question) -> Answer:
         history = messages_of(question.history)
-        result = await agent.run(prompt_of(question), message_history=history, usage_limits=_ONE_REQUEST)
+        try:
+            result = await agent.run(prompt_of(question), message_history=history, usage_limits=_ONE_REQUEST)
+        except UNREADABLE:
+            raise ModelFailed(self._name, "invalid_answer") from None
         text = result.output.text.strip()[:LONGEST_ANSWER]
         if not text:
             raise ModelFailed(self._name, "empty")

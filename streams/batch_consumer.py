@@ -36,12 +36,14 @@ class BatchConsumer:
         group: str,
         positions: Positions,
         batch_size: int = 1000,
+        drain_seconds: float = 10.0,
         on_fatal: OnFatal = exit_at_once,
     ) -> None:
         self.group = group
         self._ownership = ownership
         self._positions = positions
         self._batch_size = batch_size
+        self._drain_seconds = drain_seconds
         self._on_fatal = on_fatal
         self._reader = Reader(event_log)
         self._serving: dict[int, Takeover] = {}
@@ -81,9 +83,13 @@ class BatchConsumer:
         self._cursors.pop(partition, None)
 
     async def drain(self, partition: int) -> None:
+        """Let the batch in hand finish within the limit. A writer that comes later moves no checkpoint that has moved."""
         self.halt(partition)
-        async with self._is_handling:
-            return
+        try:
+            async with asyncio.timeout(self._drain_seconds), self._is_handling:
+                return
+        except TimeoutError:
+            log.warning("a batch in hand outlasts the drain", group=self.group, partition=partition)
 
     async def abandon(self, partition: int) -> None:
         """A batch in hand goes on: its writer moves a checkpoint from the value last seen, or fails."""
@@ -93,8 +99,8 @@ class BatchConsumer:
         outage = Outage(f"{self.group} waits")
         while True:
             try:
-                await self._read_once()
-                outage.over()
+                if await self._read_once():
+                    outage.over()
             except FatalError as error:
                 self._on_fatal(error)
                 return
@@ -108,7 +114,8 @@ class BatchConsumer:
         self._cursors = {}
         await asyncio.sleep(pause_seconds)
 
-    async def _read_once(self) -> None:
+    async def _read_once(self) -> bool:
+        """Whether the log was asked at all: without partitions nobody knows how it is."""
         while missing := {p: takeover for p, takeover in self._serving.items() if p not in self._cursors}:
             await self._find_cursors(missing)
         reading = {partition: cursor for partition, cursor in self._cursors.items() if self._owns(partition)}
@@ -118,6 +125,7 @@ class BatchConsumer:
             batch = [record for record in records if self._may_read(record.partition, serving, reading)]
             if batch:
                 await self._hand_over(batch[: self._batch_size], serving)
+        return bool(reading)
 
     async def _find_cursors(self, missing: Mapping[int, Takeover]) -> None:
         """Where to begin in partitions newly gained, or after a failure."""

@@ -128,8 +128,8 @@ class GroupConsumer:
             try:
                 while self._joining:
                     await self._join()
-                await self._read_once()
-                outage.over()
+                if await self._read_once():
+                    outage.over()
             except TransientError as error:
                 await asyncio.sleep(outage.failed(error))
 
@@ -171,7 +171,8 @@ class GroupConsumer:
         )
         return workers
 
-    async def _read_once(self) -> None:
+    async def _read_once(self) -> bool:
+        """Whether the log was asked at all: without partitions nobody knows how it is."""
         reading = {
             partition: workers for partition, workers in self._serving.items() if workers.has_room and self._owns(partition)
         }
@@ -182,6 +183,7 @@ class GroupConsumer:
             workers = reading[record.partition]
             if record.partition not in stopped and not self._dispatch(record, workers):
                 stopped.add(record.partition)
+        return bool(after)
 
     def _dispatch(self, record: Record, workers: ThreadWorkers) -> bool:
         """Take one entry; false where the partition goes no further for now, and reads this entry again."""

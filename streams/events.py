@@ -91,7 +91,7 @@ class ReplyGenerated(EventData):
     reply: str
     first_event: str
     last_event: str
-    parts: tuple[str, ...]
+    parts: tuple[str, ...] = Field(min_length=1)
     final: bool = False
     closes: bool = False
     hands_off: bool = False
@@ -125,7 +125,7 @@ class PersonReplied(EventData):
     name: ClassVar[str] = "person.replied"
 
     reply: str
-    parts: tuple[str, ...]
+    parts: tuple[str, ...] = Field(min_length=1)
     by: str
 
 

@@ -1,6 +1,7 @@
 """Reading the partitions of a consumer: one blocking read for all of them, which ends early when their set changes."""
 
 import asyncio
+import math
 import time
 from collections.abc import Mapping, Sequence
 
@@ -15,11 +16,11 @@ class Reader:
     def __init__(self, log: EventLog) -> None:
         self._log = log
         self._reading: asyncio.Task[Sequence[Record]] | None = None
-        self._read_at = time.monotonic()
+        self._read_at = -math.inf
 
     @property
     def seconds_since_read(self) -> float:
-        """The age of the last read that the log answered; more than some seconds means that this consumer stands still."""
+        """The age of the last read that the log answered: one that names no partition asks nothing. Infinite before the first."""
         return time.monotonic() - self._read_at
 
     async def read(self, after: Mapping[int, int], limit: int) -> Sequence[Record]:
@@ -33,7 +34,8 @@ class Reader:
             return []
         finally:
             self._reading = None
-        self._read_at = time.monotonic()
+        if after:
+            self._read_at = time.monotonic()
         return records
 
     def interrupt(self) -> None:

@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, inf
 from typing import Any
 from uuid import uuid4
 
@@ -68,6 +68,7 @@ class RedisOwnership:
         self._free_since: dict[int, float] = {}
         self._members = 0
         self._renew_at = 0.0
+        self._renewed_at = -inf
         self._is_stopping = False
         self._loops: list[asyncio.Task[None]] = []
         self._handovers: dict[int, asyncio.Task[None]] = {}
@@ -77,6 +78,11 @@ class RedisOwnership:
     def member(self) -> str:
         """The name of this process among the members."""
         return self._leases.member
+
+    @property
+    def seconds_since_renewal(self) -> float:
+        """The age of the last round of renewals that the server answered: the sign of life of a process without partitions."""
+        return self._clock() - self._renewed_at
 
     @property
     def owned(self) -> Collection[int]:
@@ -161,6 +167,7 @@ class RedisOwnership:
                 lease.ends_at = began + self._lease_seconds
             else:
                 self._lose(partition, "the server gave it to another, or forgot it")
+        self._renewed_at = began
         self._renew_at = began + self._lease_seconds / 4
         if renewed.members != self._members:
             log.info("members of the ownership", count=renewed.members)

@@ -25,7 +25,7 @@ QUESTION = Question(
 )
 
 
-def _completion(message: dict[str, Any], finish_reason: str = "stop") -> Behaviour:
+def _completion(message: dict[str, Any], finish_reason: str = "stop", **replaced: Any) -> Behaviour:
     body = {
         "id": "c1",
         "object": "chat.completion",
@@ -34,7 +34,7 @@ def _completion(message: dict[str, Any], finish_reason: str = "stop") -> Behavio
         "choices": [{"index": 0, "finish_reason": finish_reason, "message": {"role": "assistant", **message}}],
         "usage": {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18},
     }
-    return answering(200, body)
+    return answering(200, {**body, **replaced})
 
 
 def _text(text: str | None) -> Behaviour:
@@ -213,6 +213,8 @@ async def test_a_server_error_may_be_about_tools_but_does_not_prove_it() -> None
         (answering(200, b""), "invalid_answer", 1),
         (answering(200, {}), "invalid_answer", 1),
         (answering(200, {"choices": []}), "invalid_answer", 1),
+        (_completion({"content": "x"}, choices=[]), "invalid_answer", 1),
+        (_completion({"content": "x"}, created=99_999_999_999_999_999), "invalid_answer", 1),
         (answering(200, ["x"]), "invalid_answer", 1),
         (breaking_off(200, b'{"choices": [', 1000), "connection", 1),
         (resetting, "connection", 1),

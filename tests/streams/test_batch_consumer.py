@@ -82,6 +82,26 @@ async def test_everything_is_handed_over_once_and_in_order(engine: Engine) -> No
         await eventually(lambda: projection.bodies == [*bodies, "last"])
 
 
+async def test_a_drain_waits_for_the_batch_in_hand_no_longer_than_its_limit(engine: Engine) -> None:
+    await write(engine, thread_in(0), "slow")
+    projection = Projection()
+    projection.may_go_on.clear()
+    ownership = MemoryOwnership()
+    consumer = BatchConsumer(engine.log, ownership, group="projector", positions=projection.positions, drain_seconds=0.2)
+    await consumer.start(projection.project)
+    ownership.gain(0)
+    await eventually(lambda: projection.begun == 1)
+    async with asyncio.timeout(2):
+        await consumer.stop()
+    assert projection.bodies == []
+
+
+async def test_without_partitions_nothing_is_read_and_nobody_claims_it(engine: Engine) -> None:
+    async with running(engine, Projection(), owned=()) as idle:
+        await asyncio.wait_for(engine.log.read({}, limit=1, wait_seconds=0.1), 2)
+        assert idle.consumer.seconds_since_read == float("inf")
+
+
 async def test_reading_begins_at_the_positions_that_are_kept(engine: Engine) -> None:
     positions = await write(engine, thread_in(0), "known", "new")
     projection = Projection(kept={0: positions[0]})

@@ -1,7 +1,7 @@
 # Everything runs inside .venv, which `make setup` builds from the lock file; the other targets call it when needed.
 
 PYTHON ?= python3
-PROCESSES ?= 2
+PROCESSES ?= 3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
@@ -26,8 +26,13 @@ $(STAMP): requirements.lock pyproject.toml
 run: $(STAMP) ## Start everything on this machine, with nothing installed beforehand
 	@exec $(BIN)/prosa dev $(ARGS)
 
-test: $(STAMP) ## Run the whole test suite on real servers
-	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile $(ARGS)
+test: $(STAMP) ## Run the whole test suite on real servers, or what ARGS names
+ifdef ARGS
+	$(BIN)/python -m pytest $(ARGS)
+else
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile -m "not alone"
+	$(BIN)/python -m pytest -m alone
+endif
 
 check: $(STAMP) ## Format, lint and type check, in seconds
 	$(BIN)/ruff format --check .

@@ -25,8 +25,10 @@ async def dev(tmp_path: Path) -> AsyncIterator[Prosa]:
     await end(prosa)
 
 
+@pytest.mark.alone
 async def test_the_conversation_outlives_every_ending(dev: Prosa) -> None:
     """After a SIGKILL the next start comes at once, while the processes of the killed run are still ending."""
+    dev.workers = 1
     await dev.start()
     starts = []
     for number, ending in enumerate((signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL)):

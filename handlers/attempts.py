@@ -92,9 +92,10 @@ class Attempts:
         counted = max(_counted(view, delivery).failed, tries)
         if counted >= self._retry.max_attempts:
             self._breaker.failed(name)
-            if not self._breaker.is_open:
-                return await self._give_up(delivery, view, name, counted)
-            await self._breaker.admit()
+            if self._breaker.is_open:
+                await self._breaker.admit()
+            elif await self._give_up(delivery, view, name, counted):
+                return True
         await asyncio.sleep(self._retry.pause_seconds(counted, random.random()))  # noqa: S311 - jitter
         return False
 

@@ -12,6 +12,7 @@ from streams.outage import place_of
 from streams.ownership import OnFatal, PartitionOwnership
 from streams.reader import is_being_cancelled
 from streams.retry import RetryPolicy
+from telemetry import thread_hash
 
 log = get_logger("prosa.consumer")
 
@@ -70,6 +71,9 @@ def _tell(delivery: Delivery, attempt: int, error: BaseException) -> None:
         "handler failed",
         group=delivery.group,
         event_id=delivery.event.id,
+        correlation_id=delivery.event.correlation_id,
+        thread=thread_hash(delivery.event.subject),
+        owner=delivery.event.owner,
         event_type=delivery.event.type,
         partition=delivery.partition,
         position=delivery.position,

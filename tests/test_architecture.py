@@ -17,15 +17,17 @@ FLOOR = {
     "projections": 1,
     "webhook": 1,
     "handlers": 2,
-    "console": 2,
+    "operations": 3,
     "development": 3,
-    "cli": 4,
+    "console": 4,
+    "commands": 4,
+    "cli": 5,
 }
 """What a room may import lies on a lower floor; those of the ground floor may import each other."""
 
 APART = "simulator"
 """Imports nothing of ours, and is imported only by what starts everything on one machine."""
-MAY_START_THE_SIMULATOR = {"cli", "development"}
+MAY_START_THE_SIMULATOR = {"cli", "commands", "development"}
 
 PURE = {
     "streams.errors",

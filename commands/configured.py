@@ -1,0 +1,21 @@
+"""Which system a command speaks to: the one of `prosa dev` where one runs here, else the one of the environment."""
+
+import os
+from pathlib import Path
+
+from development.directory import RunDirectory
+from settings import Environment, Settings, load_settings
+
+
+def settings_here(data: Path) -> Settings:
+    """
+    The settings of the system that a command is meant for.
+
+    Where `prosa dev` runs in the directory `data`, its addresses come before the environment's and `.env`'s, which were not
+    used to start it; with `ENVIRONMENT=production` in the environment nobody looks there. Raises `ConfigurationError`.
+    """
+    directory = RunDirectory(data)
+    if os.environ.get("ENVIRONMENT", "").lower() == Environment.PRODUCTION or not directory.is_claimed:
+        return load_settings()
+    given = {name.lower(): value for name, value in directory.read_addresses().items()}
+    return load_settings(**{name: value for name, value in given.items() if name in Settings.model_fields})

@@ -1,0 +1,30 @@
+"""`prosa dev`: everything on one machine."""
+
+from typing import Annotated, Any
+
+import typer
+
+from commands.development_options import DATA_DIRECTORY, Directory
+from commands.terminal import console
+
+
+def _port(meaning: str) -> Any:
+    return typer.Option(min=1, max=65535, help=meaning)
+
+
+def dev(
+    port: Annotated[int, _port("The webhook's port.")] = 8000,
+    simulator_port: Annotated[int, _port("The Twilio simulator's port.")] = 8010,
+    valkey_port: Annotated[int, _port("The embedded Valkey's port.")] = 6399,
+    postgres_port: Annotated[int, _port("The embedded Postgres's port.")] = 5439,
+    metrics_port: Annotated[int, _port("Health and metrics of the first worker; the others and the clock follow.")] = 9100,
+    workers: Annotated[int, typer.Option(min=1, max=32, help="Processes that share the partitions out.")] = 1,
+    data: Directory = DATA_DIRECTORY,
+) -> None:
+    """Run everything on this machine: Valkey, Postgres, webhook, handlers, clock and a Twilio simulator. Ctrl-C stops it."""
+    from development.directory import RunDirectory
+    from development.everything import run
+    from development.plan import Plan, Ports
+
+    ports = Ports(port, simulator_port, valkey_port, postgres_port, metrics_port)
+    run(Plan(ports, workers, RunDirectory(data)), console)

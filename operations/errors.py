@@ -1,0 +1,11 @@
+"""Why a person's act did not happen, or is not seen yet."""
+
+from streams.errors import PermanentError, TransientError
+
+
+class ActRefused(PermanentError):
+    """What was asked for cannot be done as things stand; nothing was written."""
+
+
+class NotFoldedYet(TransientError):
+    """The act stands in the log, and the projector has not come to it in time; it will."""

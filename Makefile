@@ -43,7 +43,7 @@ docs: $(STAMP) ## Write what is generated from the settings
 	$(BIN)/python scripts/env_example.py > .env.example
 
 lock: ## Resolve the dependencies anew (needs uv)
-	uv pip compile pyproject.toml --extra embedded --extra dev --universal --python-version 3.11 \
+	uv pip compile pyproject.toml --extra embedded --extra otel --extra dev --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-annotate --no-emit-index-url -o requirements.lock
 
 clean: ## Remove .venv, caches and the embedded servers' data

@@ -7,7 +7,7 @@ from commands.dev import dev
 from commands.migrate import migrate
 from commands.say import say
 from commands.terminal import Complaint, complaints
-from streams.errors import ProsaError
+from streams.errors import FatalError, ProsaError
 
 app = typer.Typer(
     name="prosa",
@@ -23,12 +23,14 @@ app.command(epilog="Example: prosa migrate --sql > prosa.sql")(migrate)
 
 
 def main() -> None:
-    """The entry point: what the user can put right is one line on standard error and exit code 1."""
+    """The entry point: what the user can put right is a line on standard error; exit code 1, or that of wrong settings."""
     from development.errors import DevelopmentError
     from simulator.embedded_errors import ServerError
 
     try:
         app()
+    except FatalError as error:
+        _complain(str(error), error.exit_code)
     except (ProsaError, DevelopmentError, ServerError, Complaint) as error:
         _complain(str(error))
     except aiohttp.ClientError as error:
@@ -37,9 +39,10 @@ def main() -> None:
         _complain(str(error))
 
 
-def _complain(sentence: str) -> None:
-    complaints.print(f"prosa: {sentence}", style="red", markup=False, soft_wrap=True)
-    raise SystemExit(1) from None
+def _complain(sentences: str, exit_code: int = 1) -> None:
+    for sentence in sentences.splitlines():
+        complaints.print(f"prosa: {sentence}", style="red", markup=False, soft_wrap=True)
+    raise SystemExit(exit_code) from None
 
 
 if __name__ == "__main__":

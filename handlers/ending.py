@@ -17,7 +17,7 @@ RESPAWN_PAUSE_SECONDS = 5.0
 
 
 class Ending:
-    """Turns a fatal error anywhere in the process into a graceful stop and exit code 1."""
+    """Turns a fatal error anywhere in the process into a graceful stop and the exit code of that error."""
 
     def __init__(self) -> None:
         self._error: BaseException | None = None
@@ -47,7 +47,7 @@ class Ending:
         if self._error is not None:
             if worker_id is not None:
                 await asyncio.sleep(RESPAWN_PAUSE_SECONDS)
-            raise SystemExit(1)
+            raise SystemExit(self._error.exit_code if isinstance(self._error, FatalError) else FatalError.exit_code)
 
 
 def _end_with_parent() -> None:

@@ -1,6 +1,7 @@
 """The two processes that run under `faststream run`: the consumer groups and the clock."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -26,12 +27,12 @@ SILENT_SECONDS = 15.0
 
 
 def app_from_environment() -> FastStream:
-    """The consumer groups as the environment configures them; `SystemExit` with one line where it is wrong."""
+    """The consumer groups as the environment configures them; one line and `SystemExit` where it is wrong."""
     return _from_environment("handlers", build_app)
 
 
 def clock_from_environment() -> FastStream:
-    """The clock as the environment configures it; `SystemExit` with one line where it is wrong."""
+    """The clock as the environment configures it; one line and `SystemExit` where it is wrong."""
     return _from_environment("clock", build_clock)
 
 
@@ -141,4 +142,5 @@ def _from_environment(process: str, build: Callable[[Settings], FastStream]) -> 
         configure_logging(settings, process=process)
         return build(settings)
     except ConfigurationError as error:
-        raise SystemExit(f"prosa {process}: {'; '.join(str(error).splitlines())}") from None
+        print(f"prosa {process}: {'; '.join(str(error).splitlines())}", file=sys.stderr)  # noqa: T201 - the last word of a process
+        raise SystemExit(error.exit_code) from None

@@ -19,6 +19,11 @@ What can go wrong, sorted by what to do about it.
 One place decides by branch; handlers only raise. Messages carry identifiers and codes, never text, addresses or secrets.
 """
 
+from typing import ClassVar
+
+WRONG_SETTINGS = 78
+"""The exit code where a setting must change first, so that starting again is of no use; EX_CONFIG of sysexits.h."""
+
 
 class ProsaError(Exception):
     """Anything this system raises on purpose."""
@@ -37,7 +42,9 @@ class UnconfirmedError(ProsaError):
 
 
 class FatalError(ProsaError):
-    """The process must stop; going on would do harm."""
+    """The process must stop, with this exit code; going on would do harm."""
+
+    exit_code: ClassVar[int] = 1
 
 
 class LogUnavailable(TransientError):
@@ -67,6 +74,8 @@ class UnsafeLog(FatalError):
 class LogMismatch(FatalError):
     """The log was made with another number of partitions, or is another log."""
 
+    exit_code = WRONG_SETTINGS
+
 
 class NewerEvent(FatalError):
     """The log holds an event of a newer version; only a newer process may read on."""
@@ -74,3 +83,5 @@ class NewerEvent(FatalError):
 
 class ConfigurationError(FatalError):
     """A setting is missing or unsafe; the message names it, never its value."""
+
+    exit_code = WRONG_SETTINGS

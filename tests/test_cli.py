@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from cli import app
 from simulator.servers import free_port
+from streams.errors import WRONG_SETTINGS
 from tests.acceptance.missing import without
 from tests.acceptance.processes import running_in
 from tests.acceptance.running import free_ports, prosa
@@ -147,22 +148,22 @@ async def test_the_migrations_as_sql_need_no_database_and_do_the_same(database_u
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "told", "exit_code"),
     [
-        ("postgresql://nobody@127.0.0.1:1/nothing", "the database of DATABASE_URL does not answer"),
-        ("nonsense", "DATABASE_URL does not begin with postgresql://"),
+        ("postgresql://nobody@127.0.0.1:1/nothing", "the database of DATABASE_URL does not answer", 1),
+        ("nonsense", "DATABASE_URL does not begin with postgresql://", WRONG_SETTINGS),
     ],
 )
-async def test_a_migration_that_cannot_be_made_is_told_in_one_line(url: str, told: str, tmp_path: Path) -> None:
+async def test_a_migration_that_cannot_be_made_is_told_in_one_line(url: str, told: str, exit_code: int, tmp_path: Path) -> None:
     code, output = await prosa("migrate", directory=tmp_path, DATABASE_URL=url)
-    assert code == 1
+    assert code == exit_code
     assert told in complaint(output)
 
 
 async def test_a_refused_login_is_told_without_the_password(database_url: str, tmp_path: Path) -> None:
     url = re.sub(r"//[^@]*@", "//postgres:canary-password@", database_url)
     code, output = await prosa("migrate", directory=tmp_path, DATABASE_URL=url)
-    assert code == 1
+    assert code == WRONG_SETTINGS
     assert complaint(output).startswith("DATABASE_URL")
     assert "canary-password" not in output
 

@@ -4,6 +4,7 @@ The door: what Twilio posts becomes events in the log.
 `webhook.app` is the ASGI application, built from the environment when it is first asked for; importing this package does nothing.
 """
 
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def __getattr__(name: str) -> object:
     try:
         door = door_from_environment()
     except ConfigurationError as error:
-        raise SystemExit(f"prosa webhook: {'; '.join(str(error).splitlines())}") from None
+        print(f"prosa webhook: {'; '.join(str(error).splitlines())}", file=sys.stderr)  # noqa: T201 - the last word of a process
+        raise SystemExit(error.exit_code) from None
     globals()["app"] = door
     return door

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from simulator.servers import EmbeddedPostgres, EmbeddedValkey, free_port
+from streams.errors import WRONG_SETTINGS
 from tests.acceptance.missing import without
 from tests.acceptance.running import PhoneCompany, clean_environment, eventually, prosa
 from tests.acceptance.services import ACCOUNT, EMBEDDED, SECONDS, STOP_SECONDS, TOKEN, Service, Services
@@ -125,7 +126,7 @@ async def test_a_missing_setting_in_production_is_named_in_one_line(name: str, t
     environment = clean_environment(**{**PRODUCTION, "SECRET_KEY": "canary-too-short", "TWILIO_AUTH_TOKEN": ""})
     service = Service(name, COMMANDS[name], environment, tmp_path)
     service.start()
-    assert await service.exit_code() == 1
+    assert await service.exit_code() == WRONG_SETTINGS
     [line] = service.output.splitlines()
     assert line.startswith("prosa ")
     assert "SECRET_KEY" in line

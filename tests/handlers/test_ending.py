@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from handlers import ending as ending_module
 from handlers.ending import Ending
-from streams.errors import ConfigurationError
+from streams.errors import WRONG_SETTINGS, ConfigurationError, LogMismatch, UnsafeLog
 
 ROOT = Path(__file__).parents[2]
 PARENT = """
@@ -37,13 +37,27 @@ asyncio.run(main())
 """
 
 
-async def test_a_fatal_error_asks_for_a_graceful_stop_and_exits_with_1() -> None:
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(ConfigurationError("X"), 78), (LogMismatch("X"), 78), (UnsafeLog("X"), 1), (ValueError("X"), 1)],
+    ids=lambda value: type(value).__name__,
+)
+async def test_a_process_that_no_restart_can_help_ends_with_a_code_of_its_own(error: Exception, code: int) -> None:
+    ending = Ending()
+    ending.fatal(error)
+    with pytest.raises(SystemExit) as exit_:
+        async with ending.watched(lambda: None, None):
+            pass
+    assert exit_.value.code == code
+
+
+async def test_a_fatal_error_asks_for_a_graceful_stop_and_an_exit_that_tells() -> None:
     ending, asked = Ending(), asyncio.Event()
     with capture_logs() as lines, pytest.raises(SystemExit) as exit_:  # noqa: PT012 - the exit comes at its end
         async with ending.watched(asked.set, None):
             ending.fatal(ConfigurationError("DATABASE_URL: Postgres answers InvalidPasswordError"))
             await asyncio.wait_for(asked.wait(), 1)
-    assert exit_.value.code == 1
+    assert exit_.value.code == WRONG_SETTINGS
     assert lines[0]["reason"] == "DATABASE_URL: Postgres answers InvalidPasswordError"
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from simulator.servers import free_port
+from streams.errors import WRONG_SETTINGS
 from tests.webhook.posts import message
 from tests.webhook.serving import DEADLINE_SECONDS, Client
 
@@ -108,7 +109,7 @@ async def test_a_start_that_is_refused_is_one_line_naming_the_settings(
 ) -> None:
     async with uvicorn(elsewhere, **given) as (process, _):
         told = await output_of(process)
-        assert await process.wait() != 0
+        assert await process.wait() == WRONG_SETTINGS
     (line,) = told.splitlines()
     assert all(name in line for name in named)
     assert "Traceback" not in line

@@ -12,6 +12,9 @@ RECENT_EVENTS = 64
 SETTLED_REPLIES = 10
 """How many finished replies a thread keeps, for callbacks that report a failure later."""
 
+UNCONFIRMED_REPLIES = 100
+"""How many replies that nobody can tell about a thread keeps for a person to settle."""
+
 DEAD_LETTERS = 100
 """How many dead letters of a thread can be redriven."""
 
@@ -28,20 +31,23 @@ def with_message(state: ThreadState, message: Message) -> ThreadState:
 
 
 def with_reply(state: ThreadState, reply: Reply) -> ThreadState:
-    """Add or replace a reply; of the finished ones only the newest are kept."""
+    """Add or replace a reply; of the finished ones only the newest are kept, longer where a person is to decide."""
     others = [other for other in state.replies if other.id != reply.id]
     replies = sorted((*others, reply), key=lambda each: each.number)
-    settled = [each for each in replies if each.status is not ReplyStatus.ACCEPTED and not _is_redrivable(state, each)]
-    forgotten = {each.id for each in settled[:-SETTLED_REPLIES]}
+    finished = [each for each in replies if each.status is not ReplyStatus.ACCEPTED and not _is_redrivable(state, each)]
+    unconfirmed = [each for each in finished if each.status is ReplyStatus.UNCONFIRMED]
+    settled = [each for each in finished if each.status is not ReplyStatus.UNCONFIRMED]
+    forgotten = {each.id for each in (*settled[:-SETTLED_REPLIES], *unconfirmed[:-UNCONFIRMED_REPLIES])}
     kept = tuple(each for each in replies if each.id not in forgotten)
     return replace(state, replies=kept, changes=(*state.changes, reply))
 
 
 def with_dead_letter(state: ThreadState, letter: DeadLetter) -> ThreadState:
-    """Add or replace a dead letter; those that were redriven leave the state."""
+    """Add or replace a dead letter; only open ones stay in the state, and of too many the oldest are said to be forgotten."""
     others = tuple(other for other in state.dead_letters if (other.event, other.group) != (letter.event, letter.group))
-    kept = (*others, letter)[-DEAD_LETTERS:] if letter.status == "open" else others
-    return replace(state, dead_letters=kept, changes=(*state.changes, letter))
+    opened = (*others, letter) if letter.status == "open" else others
+    forgotten = (replace(each, status="forgotten") for each in opened[:-DEAD_LETTERS])
+    return replace(state, dead_letters=opened[-DEAD_LETTERS:], changes=(*state.changes, letter, *forgotten))
 
 
 def give_up(

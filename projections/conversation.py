@@ -30,6 +30,7 @@ from streams.events import (
     ConversationClosed,
     ConversationReleased,
     ConversationTaken,
+    DeadLetterDiscarded,
     Event,
     EventDeadLettered,
     MessageReceived,
@@ -108,6 +109,8 @@ def _apply(state: ThreadState, event: Event, partition: PartitionState) -> Threa
             return dead_letters.on_dead_lettered(state, data, now_ms, policy)
         case RedriveRequested() as data:
             return dead_letters.on_redrive(state, event, data, now_ms, policy)
+        case DeadLetterDiscarded() as data:
+            return dead_letters.on_discarded(state, data)
         case ClockTicked() | ClockAdvanced() | PolicyChanged():
             return state
         case _:

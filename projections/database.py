@@ -17,6 +17,8 @@ from streams.errors import ConfigurationError
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 """A connection of the pool."""
 
+SCHEMA = "prosa"
+
 TRANSACTION_POOLER_PORT = 6543
 """Supabase's transaction pooler; behind it no prepared statement outlives its transaction."""
 
@@ -50,12 +52,8 @@ class Database:
         """
         with sorted_errors():
             pool = await self._opened()
-            try:
-                async with pool.acquire(timeout=COMMAND_TIMEOUT_SECONDS) as connection, connection.transaction(readonly=readonly):
-                    yield connection
-            except asyncpg.UndefinedTableError:
-                await pool.expire_connections()  # a migration sets the search_path of new connections
-                raise
+            async with pool.acquire(timeout=COMMAND_TIMEOUT_SECONDS) as connection, _transaction(connection, readonly=readonly):
+                yield connection
 
     async def close(self) -> None:
         """Let every transaction end, for a moment; then cut them off."""
@@ -87,6 +85,24 @@ def _is_transaction_pooler(url: str) -> bool:
         return urlsplit(url).port == TRANSACTION_POOLER_PORT
     except ValueError:
         raise ConfigurationError("DATABASE_URL: it cannot be read") from None
+
+
+@asynccontextmanager
+async def _transaction(connection: Connection, *, readonly: bool) -> AsyncIterator[None]:
+    """
+    In it unqualified names resolve to the read model, whoever signed in.
+
+    A role's settings are not inherited by its members, and start-up parameters do not pass every pooler; what BEGIN brings along
+    passes, and costs no round trip.
+    """
+    try:
+        await connection.execute(f"BEGIN {'READ ONLY' if readonly else 'READ WRITE'}; SET LOCAL search_path = {SCHEMA}")
+        yield
+    except BaseException:
+        if not connection.is_closed():
+            await connection.execute("ROLLBACK")
+        raise
+    await connection.execute("COMMIT")
 
 
 async def _leave_as_it_is(_: asyncpg.Connection) -> None:

@@ -17,7 +17,15 @@ from projections.state import (
     Status,
     ThreadState,
 )
-from streams.events import AttemptFailed, AttemptStarted, Event, EventDeadLettered, RedriveRequested, ReplyFailed
+from streams.events import (
+    AttemptFailed,
+    AttemptStarted,
+    DeadLetterDiscarded,
+    Event,
+    EventDeadLettered,
+    RedriveRequested,
+    ReplyFailed,
+)
 
 COUNTED_EVENTS = 32
 """How many events of a thread are counted at once; a thread has one event in work per group."""
@@ -76,10 +84,15 @@ def on_dead_lettered(state: ThreadState, data: EventDeadLettered, now_ms: int, p
 
 
 def on_redrive(state: ThreadState, event: Event, data: RedriveRequested, now_ms: int, policy: Policy) -> ThreadState:
-    """Send a dead letter round again: a message waits anew, a reply may be sent anew if no newer one went out."""
+    """
+    Send a dead letter round again: a message waits anew, a reply may be sent anew if no newer one went out.
+
+    Its attempts are counted anew too. A part that nobody could tell about is settled anew, before it may be sent.
+    """
     letter = _letter(state, data)
     if letter is None:
         return state
+    state = _counted_anew(state, data)
     if data.group == RESPONDER and letter.unanswered:
         state = with_dead_letter(state, replace(letter, status="redriven"))
         state = state if state.open_conversation else open_conversation(state, event, now_ms, policy)
@@ -91,6 +104,12 @@ def on_redrive(state: ThreadState, event: Event, data: RedriveRequested, now_ms:
         state = with_dead_letter(state, replace(letter, status="redriven"))
         return with_reply(state, _reopened(reply))
     return with_dead_letter(state, replace(letter, status="redriven"))
+
+
+def on_discarded(state: ThreadState, data: DeadLetterDiscarded) -> ThreadState:
+    """Nothing will be done about it; what it left unanswered or unsent stays so."""
+    letter = _letter(state, data)
+    return with_dead_letter(state, replace(letter, status="discarded")) if letter else state
 
 
 def open_conversation(state: ThreadState, event: Event, now_ms: int, policy: Policy) -> ThreadState:
@@ -107,7 +126,12 @@ def open_conversation(state: ThreadState, event: Event, now_ms: int, policy: Pol
     return with_conversation(state, slide(conversation, now_ms, policy))
 
 
-def _letter(state: ThreadState, data: EventDeadLettered | RedriveRequested) -> DeadLetter | None:
+def _counted_anew(state: ThreadState, data: RedriveRequested) -> ThreadState:
+    others = (each for each in state.attempts if (each.event, each.group) != (data.event, data.group))
+    return replace(state, attempts=tuple(others))
+
+
+def _letter(state: ThreadState, data: EventDeadLettered | RedriveRequested | DeadLetterDiscarded) -> DeadLetter | None:
     return next((each for each in state.dead_letters if (each.event, each.group) == (data.event, data.group)), None)
 
 
@@ -126,10 +150,15 @@ def _failed_unless_unsure(reply: Reply) -> Reply:
 
 
 def _reopened(reply: Reply) -> Reply:
-    def again(part: Part) -> Part:
-        return replace(part, status=PartStatus.OPEN) if part.status in _UNSENT else part
+    return settled(replace(reply, parts=tuple(_again(part) for part in reply.parts), is_cut=False))
 
-    return settled(replace(reply, parts=tuple(again(part) for part in reply.parts), is_cut=False))
+
+def _again(part: Part) -> Part:
+    """Whoever held a part that nobody could tell about holds it again, so that it is settled before any other attempt."""
+    if part.status is PartStatus.UNCONFIRMED:
+        attempts = (*part.attempts[:-1], replace(part.attempts[-1], outcome=None))
+        return replace(part, status=PartStatus.STARTED, attempts=attempts)
+    return replace(part, status=PartStatus.OPEN) if part.status in _UNSENT else part
 
 
 _UNSENT = frozenset({PartStatus.REJECTED, PartStatus.CANCELLED})

@@ -269,6 +269,17 @@ class RedriveRequested(EventData):
     by: str
 
 
+class DeadLetterDiscarded(EventData):
+    """A person decided that nothing will be done about a dead letter."""
+
+    name: ClassVar[str] = "dead_letter.discarded"
+
+    event: str
+    group: str
+    by: str
+    reason: str | None = None
+
+
 # -------------------------------------------------------------------------------------------- partitions, not threads
 
 
@@ -327,6 +338,7 @@ AnyEventData: TypeAlias = (
     | AttemptFailed
     | EventDeadLettered
     | RedriveRequested
+    | DeadLetterDiscarded
     | ClockTicked
     | ClockAdvanced
     | PolicyChanged

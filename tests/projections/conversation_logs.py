@@ -25,6 +25,7 @@ from tests.projections.scenario import (
     cancelled,
     closed,
     dead_lettered,
+    discarded,
     disproved,
     failed,
     generated,
@@ -211,7 +212,8 @@ def _of_a_person(draw: Draw, history: History, number: int) -> Fact:
 
 def _redriven(draw: Draw, history: History, number: int) -> Fact:
     letters = [(letter.event, letter.group) for letter in history.state.dead_letters]
-    return redriven(*draw(st.sampled_from([*letters, ("e0", RESPONDER)])))
+    fact: Fact = draw(st.sampled_from([redriven, redriven, discarded]))(*draw(st.sampled_from([*letters, ("e0", RESPONDER)])))
+    return fact
 
 
 def _given_up(draw: Draw, history: History, number: int) -> Fact:

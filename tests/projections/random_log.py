@@ -9,6 +9,7 @@ from streams.events import (
     ConversationClosed,
     ConversationReleased,
     ConversationTaken,
+    DeadLetterDiscarded,
     EventDeadLettered,
     MessageReceived,
     MessageSent,
@@ -88,6 +89,7 @@ class _Day:
                 SendRejected(reply=reply, part=0, attempt=attempt, code=63016),
                 EventDeadLettered(event=event, group="sender", attempts=3, error="E", fingerprint="f"),
                 RedriveRequested(event=event, group="sender", by="ana"),
+                DeadLetterDiscarded(event=event, group="sender", by="ana"),
             )
         )
         self._log.add(outcome, thread)

@@ -36,6 +36,7 @@ from streams.events import (
     ConversationClosed,
     ConversationReleased,
     ConversationTaken,
+    DeadLetterDiscarded,
     Event,
     EventDeadLettered,
     MessageReceived,
@@ -289,6 +290,10 @@ def dead_lettered(event: str, group: str = RESPONDER) -> Fact:
 
 def redriven(event: str, group: str = RESPONDER) -> Fact:
     return Fact(RedriveRequested(event=event, group=group, by="ana"))
+
+
+def discarded(event: str, group: str = RESPONDER) -> Fact:
+    return Fact(DeadLetterDiscarded(event=event, group=group, by="ana"))
 
 
 def redriven_reply(reply: str) -> Fact:

@@ -11,6 +11,8 @@ from tests.projections.scenario import (
     closed,
     dead_lettered,
     delivered_to_twilio,
+    discarded,
+    disproved,
     event_id_of,
     failed,
     generated,
@@ -26,6 +28,7 @@ from tests.projections.scenario import (
     started,
     taken,
     ticked,
+    unconfirmed,
     window_closed,
 )
 
@@ -146,13 +149,41 @@ def test_a_redriven_message_that_fails_again_is_a_dead_letter_again() -> None:
     assert then.when(redriven("m1")).waiting == ("m1",)
 
 
-def test_of_many_dead_letters_the_newest_can_be_redriven() -> None:
+def test_of_many_dead_letters_the_newest_can_be_redriven_and_the_oldest_says_that_it_cannot() -> None:
     history = given()
     for number in range(DEAD_LETTERS + 1):
         history = history.when(received(f"m{number}"), dead_lettered(f"m{number}"))
     assert len(history.state.dead_letters) == DEAD_LETTERS
+    assert [letter.status for letter in history.letters.values()] == ["forgotten", *["open"] * DEAD_LETTERS]
     assert history.when(redriven("m0")).waiting == ()
     assert history.when(redriven("m1")).waiting == ("m1",)
+
+
+def test_a_redriven_message_has_all_its_attempts_again() -> None:
+    tried = ONE.when(*[attempt_failed("m1")] * 3, attempt_started("m1"), attempt_failed("m1", SENDER), dead_lettered("m1"))
+    counted = attempts_of(tried.when(redriven("m1")).state, "m1", RESPONDER)
+    assert (counted.failed, counted.started_alone) == (0, 0)
+    assert attempts_of(tried.when(redriven("m1")).state, "m1", SENDER).failed == 1
+    assert attempts_of(tried.when(redriven("m9")).state, "m1", RESPONDER).failed == 3
+
+
+def test_a_dead_letter_that_a_person_discarded_is_open_no_more_and_changes_nothing_else() -> None:
+    dead = ONE.when(dead_lettered("m1"))
+    then = dead.when(discarded("m1"))
+    assert then.letters[RESPONDER, "m1"].status == "discarded"
+    assert open_letters(then) == []
+    assert (then.waiting, then.conversation) == (dead.waiting, dead.conversation)
+    assert then.when(redriven("m1")).waiting == ()
+
+
+def test_only_what_is_open_can_be_discarded() -> None:
+    redriven_once = ONE.when(dead_lettered("m1"), redriven("m1"))
+    assert redriven_once.when(discarded("m1"), discarded("m9")).rows == redriven_once.rows
+
+
+def test_what_was_discarded_and_fails_again_is_a_dead_letter_again() -> None:
+    then = ONE.when(dead_lettered("m1"), discarded("m1"), dead_lettered("m1"))
+    assert open_letters(then) == [(RESPONDER, "m1")]
 
 
 # ---------------------------------------------------------------------------------------------------- the sender's
@@ -188,6 +219,25 @@ def test_a_redriven_reply_is_sent_from_where_it_stopped() -> None:
 def test_a_redriven_reply_brings_its_later_parts_back() -> None:
     then = REJECTED_REPLY.when(redriven_reply("r1"))
     assert then.parts("r1") == (OPEN, OPEN)
+
+
+def test_a_redriven_reply_that_nobody_could_tell_about_is_settled_before_it_is_sent() -> None:
+    unsure = ACCEPTED.when(started("r1", "a1"), dead_lettered(REPLY, SENDER))
+    then = unsure.when(redriven_reply("r1"))
+    assert then.parts("r1") == (STARTED, OPEN)
+    assert then.reply("r1").status is ReplyStatus.ACCEPTED
+    assert then.part("r1").holder == unsure.part("r1").attempts[-1]
+    assert then.when(started("r1", "a2")).part("r1").holder == then.part("r1").holder
+    assert then.when(disproved("r1", "a1"), *delivered_to_twilio("r1", "a2")).parts("r1") == (SENT, OPEN)
+    again_unsure = then.when(unconfirmed("r1", "a1"))
+    assert again_unsure.reply("r1").status is ReplyStatus.UNCONFIRMED
+
+
+def test_a_reply_that_was_declared_unconfirmed_and_given_up_is_settled_again_too() -> None:
+    unsure = ACCEPTED.when(*delivered_to_twilio("r1", "a1"), started("r1", "a2", 1), dead_lettered(REPLY, SENDER))
+    again = unsure.when(redriven_reply("r1"), unconfirmed("r1", "a2", 1), dead_lettered(REPLY, SENDER), redriven_reply("r1"))
+    assert again.parts("r1") == (SENT, STARTED)
+    assert [attempt.outcome for attempt in again.part("r1", 1).attempts] == [None]
 
 
 def test_a_redrive_is_refused_if_a_newer_reply_went_out() -> None:
@@ -229,6 +279,13 @@ def test_a_reply_that_can_be_redriven_is_never_forgotten() -> None:
             person_replied(f"p{number}"), started(f"p{number}", f"b{number}"), rejected(f"p{number}", f"b{number}")
         )
     assert history.state.reply("r1") is not None
+
+
+def test_a_reply_that_a_person_is_to_settle_is_not_forgotten() -> None:
+    history = ACCEPTED.when(started("r1", "a1"), unconfirmed("r1", "a1"))
+    for number in range(2, SETTLED_REPLIES + 5):
+        history = history.when(received(f"m{number}"), *answered(f"r{number}", f"m{number}"))
+    assert history.when(sent("r1", "a1")).parts("r1") == (SENT, OPEN)
 
 
 def test_of_the_finished_replies_the_newest_are_kept_and_the_unfinished_all() -> None:

@@ -12,6 +12,7 @@ from tests.projections.scenario import (
     closed,
     dead_lettered,
     delivered_to_twilio,
+    discarded,
     disproved,
     failed,
     generated,
@@ -43,6 +44,7 @@ STORY = {
     "message.status_changed": ((received("m1"), *answered("r1", "m1")), status("r1-a", "delivered")),
     "event.dead_lettered": ((received("m1"),), dead_lettered("m1")),
     "redrive.requested": ((received("m1"), dead_lettered("m1")), redriven("m1")),
+    "dead_letter.discarded": ((received("m1"), dead_lettered("m1")), discarded("m1")),
 }
 EVENT_ID_ONLY = {
     "conversation.taken": ((received("m1"),), taken()),

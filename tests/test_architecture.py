@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 FLOOR = {
     "settings": 0,
     "telemetry": 0,
+    "metrics": 0,
     "streams": 0,
     "projections": 1,
     "webhook": 1,

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from handlers.breaker import Breaker
 from handlers.error_table import Outcome, Verdict, classify_response
 from handlers.journal import Journal
+from handlers.spans import called
 from handlers.twilio_answers import Accepted, NeverConnected, Refused, SendResult, TooManyRequests, Unknown
 from handlers.twilio_client import TwilioClient
 from projections.reader import View
@@ -19,6 +20,7 @@ from streams.partitions import addresses_of
 from streams.retry import RetryPolicy
 from streams.thread_token import seal
 from telemetry import log
+from tracing import address_query
 
 LEASE_MARGIN_SECONDS = 0.2
 """How much longer than the call's limit the lease must last: for what lies between the look and the socket."""
@@ -95,9 +97,10 @@ class CallTwilio:
             case Refused(http_status, code):
                 return await self._refused(grant, code, classify_response(http_status, code))
 
+    @called
     async def _create(self, grant: Grant) -> SendResult:
         sender, contact = addresses_of(grant.thread)
-        query = urlencode({"thread": seal(grant.thread, self._secret), "attempt": grant.attempt})
+        query = urlencode({"thread": seal(grant.thread, self._secret), "attempt": grant.attempt, **address_query()})
         body = grant.reply.parts[grant.part].text
         callback = f"{self._callback_url}?{query}"
         return await self._client.create_message(to=contact, from_=sender, body=body, status_callback=callback)

@@ -5,6 +5,8 @@ import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
+import tracing
+from handlers.spans import appended_as, recorded
 from projections.progress import Progress
 from projections.reader import Line, Reader, View
 from streams.envelope import new_event
@@ -83,12 +85,14 @@ class Journal:
 
         return await self._patience.until_done(look)
 
+    @recorded
     async def record(self, data: AnyEventData, *, cause: Event, thread: str | None = None) -> View:
         """Append an outcome, wait until it is folded, and look. A repeated append of the same event is harmless."""
         subject = thread or cause.subject
-        event = new_event(data, subject=subject, source=self._source, cause=cause)
+        event = new_event(data, subject=subject, source=self._source, cause=cause, traceparent=tracing.traceparent())
         appended: Appended = await self._patience.until_done(lambda: self._log.append(event))
         log.info("event.appended", type=event.type, id=event.id)
+        appended_as(event, appended.partition)
         return await self.look(subject, appended.position)
 
     async def accounted_sids(self, sids: Iterable[str], *, apart_from: str) -> set[str]:

@@ -10,6 +10,7 @@ from faststream import FastStream
 from faststream.redis import RedisBroker
 from faststream.specification import AsyncAPI
 
+import tracing
 from handlers.ending import Ending
 from handlers.groups import Groups, build_groups
 from handlers.health import Check, served
@@ -55,7 +56,7 @@ def build_app(settings: Settings) -> FastStream:
 
     broker = _broker(settings)
     groups.subscribe(broker)
-    app = _application(settings, broker, ending, live=lambda: [], ready=lambda: _not_reading(groups))
+    app = _application(settings, broker, ending, "prosa-handlers", live=lambda: [], ready=lambda: _not_reading(groups))
     app.on_startup(open_log)
     app.after_startup(claim)
     app.on_shutdown(groups.ownership.stop)
@@ -82,7 +83,7 @@ def build_clock(settings: Settings) -> FastStream:
         await database.close()
         await event_log_.close()
 
-    app = _application(settings, _broker(settings), ending, live=lambda: [], ready=lambda: _not_ticking(ticker))
+    app = _application(settings, _broker(settings), ending, "prosa-clock", live=lambda: [], ready=lambda: _not_ticking(ticker))
     app.on_startup(start)
     app.on_shutdown(stop)
     return app
@@ -93,10 +94,12 @@ def _broker(settings: Settings) -> RedisBroker:
     return RedisBroker(settings.redis_url.get_secret_value(), logger=log, apply_types=False)
 
 
-def _application(settings: Settings, broker: RedisBroker, ending: Ending, *, live: Check, ready: Check) -> FastStream:
+def _application(
+    settings: Settings, broker: RedisBroker, ending: Ending, service: str, *, live: Check, ready: Check
+) -> FastStream:
     @asynccontextmanager
     async def lifespan(worker_id: int | None = None) -> AsyncIterator[None]:
-        async with ending.watched(app.exit, worker_id), _health(settings, worker_id or 0, live, ready):
+        async with ending.watched(app.exit, worker_id), tracing.exported(service), _health(settings, worker_id or 0, live, ready):
             yield
 
     specification = AsyncAPI(title="Prosa", version=version("prosa"), description="The log's consumer groups.")

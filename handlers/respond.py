@@ -13,6 +13,7 @@ from handlers.model import Answer, ReplyGenerator, TurnFailed
 from handlers.parts import split
 from handlers.question import newest_sid, question_of
 from handlers.serial import Serial
+from handlers.spans import handled
 from handlers.turn import TurnLimits, answer_with_retries
 from handlers.typing_indicator import ShowTyping, typing_shown
 from projections.changes import RESPONDER
@@ -22,6 +23,7 @@ from streams.delivery import Delivery
 from streams.errors import TransientError
 from streams.events import ClockTicked, Event, MessageReceived, RedriveRequested, ReplyFailed, ReplyGenerated
 from telemetry import log
+from tracing import traced
 
 RESPONDER_EVENTS = frozenset(data.name for data in (MessageReceived, RedriveRequested, ClockTicked))
 """What can make an answer due. Everything else is passed over."""
@@ -88,6 +90,7 @@ class Responder:
         threads = await self._journal.awaiting_answer(delivery.partition, before, limit=OVERLOOKED_AT_ONCE)
         await self._serial.on_each_idle(threads, lambda thread: self._answer(thread, delivery.event, None, delivery.caught_up_to))
 
+    @handled(RESPONDER)
     async def _answer(self, thread: str, cause: Event, message: str | None, at_least: int) -> None:
         """Answer until `message` waits no more; without one, until nothing does."""
         async with self._serial.alone(thread):
@@ -103,6 +106,7 @@ class Responder:
                     return
                 view = await self._take_turn(cause, view.state, waiting, is_final=rounds >= FINAL_ROUND)
 
+    @traced("quiet window")
     async def _wait_for_quiet(self, thread: str, view: View) -> View:
         """People send three messages in a row: let them finish, within reason."""
         for _ in range(LONGEST_QUIET_WINDOWS):

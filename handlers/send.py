@@ -19,6 +19,7 @@ from handlers.error_table import Outcome, classify_callback
 from handlers.journal import Journal, on_behalf_of
 from handlers.serial import Serial
 from handlers.settle import Settler
+from handlers.spans import handled
 from projections.changes import SENDER
 from projections.message_status import FAILURES
 from projections.reader import View
@@ -94,6 +95,7 @@ class Sender:
         threads = await self._journal.awaiting_send(delivery.partition, before, limit=OVERLOOKED_AT_ONCE)
         await self._serial.on_each_idle(threads, lambda thread: self._work_on(thread, delivery.event, delivery.caught_up_to))
 
+    @handled(SENDER)
     async def _work_on(self, thread: str, cause: Event, at_least: int) -> None:
         async with self._serial.alone(thread):
             view = await self._journal.look(thread, at_least)

@@ -20,6 +20,7 @@ from streams.events import Event, MessageSent, SendDisproved, SendUnconfirmed
 from streams.partitions import addresses_of
 from streams.retry import RetryPolicy
 from telemetry import log
+from tracing import traced
 
 CLOCK_SKEW_MS = 5 * 60 * 1000
 """How far Twilio's clock and the log's may differ."""
@@ -52,6 +53,7 @@ class Settler:
         self._absence_is_proof = absence_is_proof
         self._pauses = pauses
 
+    @traced("settle")
     async def settle(self, thread: str, cause: Event, step: SettleSend) -> View:
         """Record what came of the attempt, or return as soon as somebody else did."""
         log.info("send.settling", attempt=step.attempt.id)

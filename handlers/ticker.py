@@ -23,6 +23,7 @@ from streams.events import AnyEventData, ClockAdvanced, ClockTicked, Event, Poli
 from streams.log import EventLog, Record
 from streams.partitions import START, partition_subject
 from telemetry import log
+from tracing import traced, traceparent
 
 SOURCE = "prosa/clock"
 READ_AT_ONCE = 1000
@@ -98,13 +99,14 @@ class Ticker:
                 yield record
                 position = record.position
 
+    @traced("tick")
     async def _append_everywhere(self, data: AnyEventData) -> None:
         """One partition after the other, so that one of them waits for a log that is away, and not all."""
         for partition in range(self._log.partitions):
             await self._append(partition, data)
 
     async def _append(self, partition: int, data: AnyEventData) -> None:
-        event = new_event(data, subject=partition_subject(partition), source=SOURCE)
+        event = new_event(data, subject=partition_subject(partition), source=SOURCE, traceparent=traceparent())
         await self._patience.until_done(lambda: self._log.append(event))
 
 

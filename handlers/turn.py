@@ -8,6 +8,7 @@ from hashlib import blake2b
 
 from handlers.model import Answer, ModelFailed, ModelRefused, Question, ReplyGenerator, TurnFailed
 from handlers.parts import normalise
+from handlers.spans import asked
 from streams.retry import RetryPolicy
 
 TIMER_SLACK_SECONDS = 0.001
@@ -73,7 +74,7 @@ class _Turn:
         self.attempts += 1
         try:
             async with asyncio.timeout(self.limits.request_timeout_seconds):
-                answer = await self.generators[number].generate(question)
+                answer = await asked(self.generators[number], question)
         except ModelFailed as failed:
             self.error = str(failed)
             self.free_at[number] = _now() + max(0.0, failed.retry_after_seconds or 0.0)

@@ -14,6 +14,7 @@ FLOOR = {
     "settings": 0,
     "telemetry": 0,
     "metrics": 0,
+    "tracing": 0,
     "streams": 0,
     "projections": 1,
     "webhook": 1,

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("development", "handlers", "projections", "simulator", "streams", "webhook")
-MODULES = ("cli", "metrics", "settings", "telemetry")
+MODULES = ("cli", "metrics", "settings", "telemetry", "tracing")
 RUN_BY_ALEMBIC = "projections.migrations"
 """Its files are executed by Alembic during a migration, and imported by nobody."""
 

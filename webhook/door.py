@@ -10,6 +10,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+import tracing
 from settings import Settings, load_settings
 from streams.errors import FatalError, LogUnavailable
 from streams.events import MessageReceived, MessageStatusChanged
@@ -99,8 +100,9 @@ async def _send_refusal_in_one_line(send: Send, message: Message) -> None:
 @asynccontextmanager
 async def _lifespan(events: BoundedLog, _: FastAPI) -> AsyncIterator[None]:
     try:
-        await _open(events)
-        yield
+        async with tracing.exported("prosa-webhook"):
+            await _open(events)
+            yield
     finally:
         await events.close()
 

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
+import tracing
 from streams.envelope import new_event
 from streams.errors import FatalError, ProsaError
 from streams.events import Event, MessageReceived, MessageStatusChanged
@@ -17,6 +18,7 @@ from webhook.bounded_log import BoundedLog
 from webhook.forms import Form, MalformedForm, read_form, storable
 from webhook.metrics import DoorMetrics
 from webhook.signature import SignatureCheck, signature_headers
+from webhook.spans import received
 
 SOURCE = "prosa/webhook"
 _FORM_TYPE = b"application/x-www-form-urlencoded"
@@ -66,7 +68,10 @@ class TwilioEndpoint:
         except MalformedForm as error:
             log.warning("webhook malformed", path=self._path, reason=error.reason, fields=error.fields)
             return Outcome.MALFORMED
-        return await self._append(thread, data)
+        with received(self._path, thread, data, scope["query_string"]) as span:
+            outcome = await self._append(thread, data)
+            span.note({"http.response.status_code": outcome.value.status_code})
+            return outcome
 
     def _signed_form(self, scope: Scope, body: bytes) -> Form | None:
         """The form, or None where the signature is wrong. Raises `MalformedForm` where it cannot be checked, or is no form."""
@@ -88,13 +93,15 @@ class TwilioEndpoint:
         return None
 
     async def _append(self, thread: str, data: MessageReceived | MessageStatusChanged) -> Outcome:
-        event = new_event(data, subject=thread, source=SOURCE)
+        event = new_event(data, subject=thread, source=SOURCE, traceparent=tracing.traceparent())
         try:
             await self._events.append(event)
         except FatalError as error:
+            tracing.fail(error)
             _stop(error)
             return Outcome.UNAVAILABLE
         except ProsaError as error:
+            tracing.fail(error)
             log.warning("webhook not stored", path=self._path, error=type(error).__name__, reason=str(error), **_names_of(event))
             return Outcome.UNAVAILABLE
         # Not at INFO: a written line for each message costs a fifth of the webhook's throughput, and the log tells the same.

@@ -1,16 +1,17 @@
 """A person's hold on the running system: the log, where acts are written, and the read model, where they are seen."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from operations.errors import NotFoldedYet
 from projections.database import Database
 from projections.progress import Progress
 from projections.reader import Reader, View
-from settings import Settings
+from settings import Environment, Settings
 from streams.engines.choose import event_log
 from streams.envelope import new_event
+from streams.errors import ReadModelUnavailable
 from streams.events import AnyEventData
 from streams.log import Appended, EventLog
 from streams.partitions import partition_of_subject
@@ -21,42 +22,74 @@ FOLD_SECONDS = 10.0
 
 
 class Connection:
-    """The log and the read model of one system, for as long as a command takes. It gives up where one is away."""
+    """
+    The log and the read model of one system, for as long as a command takes. It gives up where one is away.
 
-    def __init__(self, event_log: EventLog, database: Database, *, fold_seconds: float = FOLD_SECONDS) -> None:
+    The log is joined at the first act and never made: whoever only looks needs nothing but Postgres.
+    """
+
+    def __init__(
+        self, event_log: EventLog, database: Database, *, in_production: bool = False, fold_seconds: float = FOLD_SECONDS
+    ) -> None:
         self.log = event_log
         self.database = database
         self.reader = Reader(database)
         self._progress = Progress(database)
+        self._in_production = in_production
         self._fold_seconds = fold_seconds
+        self._has_joined = False
+
+    async def join(self) -> None:
+        """Make sure that the log is there and is ours. Raises what `EventLog.join` raises."""
+        if not self._has_joined:
+            await self.log.join()
+            self._has_joined = True
+
+    @property
+    def is_production(self) -> bool:
+        """Whether these settings, or anybody who ever served this log, call it production; for certain only once joined."""
+        return self._in_production or self.log.is_production
 
     async def look(self, thread: str) -> View:
-        """The thread as it is folded now. Raises `ReadModelUnavailable`."""
+        """The thread as it is folded now. Raises `ReadModelUnavailable`, and what `join` raises."""
+        await self.join()
         return await self.reader.view(partition_of_subject(thread, self.log.partitions), thread)
 
     async def append(self, data: AnyEventData, *, subject: str, owner: str = "default") -> Appended:
-        """Write an act down; it is durable when this returns. Raises `LogUnavailable`."""
+        """Write an act down; it is durable when this returns. Raises `LogUnavailable`, and what `join` raises."""
+        await self.join()
         return await self.log.append(new_event(data, subject=subject, source=SOURCE, owner=owner))
 
     async def folded(self, appended: Appended) -> None:
         """Return once the read model shows what was appended. Raises `NotFoldedYet`."""
         try:
+            await self._reached({appended.partition: appended.position})
+        except NotFoldedYet as error:
+            raise NotFoldedYet(f"it stands in the log and will count; {error}") from None
+
+    async def caught_up(self) -> None:
+        """Return once the read model shows all that stands in the log now. Raises `NotFoldedYet` and `LogUnavailable`."""
+        await self.join()
+        await self._reached(await self.log.heads())
+
+    async def _reached(self, positions: Mapping[int, int]) -> None:
+        try:
             async with asyncio.timeout(self._fold_seconds):
-                await self._progress.reached(appended.partition, appended.position)
+                for partition, position in positions.items():
+                    await self._progress.reached(partition, position)
+        except ReadModelUnavailable as error:
+            raise NotFoldedYet(f"the read model does not answer: {error}") from error
         except TimeoutError:
-            raise NotFoldedYet(
-                f"it stands in the log, and no projector has come to it in {self._fold_seconds:.0f} seconds; do the handlers run?"
-            ) from None
+            raise NotFoldedYet(f"no projector has come to it in {self._fold_seconds:.0f} seconds; do the handlers run?") from None
 
 
 @asynccontextmanager
 async def connected(settings: Settings) -> AsyncIterator[Connection]:
-    """Connect to the log and the read model of these settings. Raises what `EventLog.start` raises."""
+    """The log and the read model of these settings; each is connected to when it is first needed. Raises `ConfigurationError`."""
     log = event_log(settings)
     database = Database(settings.database_url.get_secret_value(), max_connections=2)
     try:
-        await log.start()
-        yield Connection(log, database)
+        yield Connection(log, database, in_production=settings.environment is Environment.PRODUCTION)
     finally:
         await database.close()
         await log.close()

@@ -58,12 +58,24 @@ class EventLog(Protocol):
     def epoch(self) -> int:
         """The generation of the log; positions compare within one epoch only."""
 
+    @property
+    def is_production(self) -> bool:
+        """Whether a process ever served this log in production, as recorded in it; known once it is started or joined."""
+
     async def start(self) -> None:
         """
         Connect, and record or verify the number of partitions.
 
         Raises `LogMismatch` where the log has another number of partitions, `UnsafeLog` where the server may lose entries,
         `ConfigurationError` where it is too old, and `LogUnavailable` where nothing answers; it may be called again.
+        """
+
+    async def join(self) -> None:
+        """
+        Connect to a log that others have started, and write nothing; for who looks, or adds an event by hand.
+
+        Raises `LogMismatch` where it has another number of partitions, and `LogUnavailable` where nothing answers or nobody
+        has started it yet; it may be called again.
         """
 
     async def close(self) -> None:

@@ -30,7 +30,14 @@ class MemoryEventLog:
     def epoch(self) -> int:
         return 1
 
+    @property
+    def is_production(self) -> bool:
+        return False
+
     async def start(self) -> None:
+        pass
+
+    async def join(self) -> None:
         pass
 
     async def close(self) -> None:

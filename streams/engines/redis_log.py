@@ -24,6 +24,7 @@ from streams.partitions import (
 META_KEY = "prosa:meta"
 FIELD = b"event"
 FIRST_EPOCH = 1
+PRODUCTION = "production"
 
 COMMAND_SECONDS = 3.0
 """Limit of one answer from the server; an append fails within 5 s, so that the webhook can still say 503 in time."""
@@ -51,6 +52,7 @@ class RedisEventLog:
         self._partitions = partitions
         self._epoch = FIRST_EPOCH
         self._production = production
+        self._is_production = False
         self._vouched = vouched
 
     @property
@@ -61,17 +63,30 @@ class RedisEventLog:
     def epoch(self) -> int:
         return self._epoch
 
+    @property
+    def is_production(self) -> bool:
+        return self._is_production
+
     async def start(self) -> None:
         with unavailable_on_failure():
             await refuse_unsafe(self._commands, production=self._production, vouched=self._vouched)
             async with self._commands.pipeline(transaction=True) as pipeline:
                 pipeline.hsetnx(META_KEY, "partitions", str(self._partitions))
                 pipeline.hsetnx(META_KEY, "epoch", str(FIRST_EPOCH))
-                pipeline.hmget(META_KEY, ["partitions", "epoch"])
-                *_, (partitions, epoch) = await pipeline.execute()
+                if self._production:
+                    pipeline.hset(META_KEY, "environment", PRODUCTION)
+                await pipeline.execute()
+        await self.join()
+
+    async def join(self) -> None:
+        with unavailable_on_failure():
+            partitions, epoch, environment = await self._commands.hmget(META_KEY, ["partitions", "epoch", "environment"])
+        if partitions is None or epoch is None:
+            raise LogUnavailable("nobody has started it yet; webhook, handlers and clock do")
         if int(partitions) != self._partitions:
             raise LogMismatch(f"the log has {int(partitions)} partitions; STREAM_PARTITIONS says {self._partitions}")
         self._epoch = int(epoch)
+        self._is_production = environment == PRODUCTION.encode()
 
     async def close(self) -> None:
         await self._commands.aclose()

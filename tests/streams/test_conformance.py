@@ -168,3 +168,10 @@ async def test_starting_again_changes_nothing(engine: Engine) -> None:
     await engine.log.start()
     assert len(await everything(engine.log)) == 1
     assert engine.log.partitions == PARTITIONS
+
+
+async def test_a_log_that_was_started_can_be_joined(engine: Engine) -> None:
+    appended = await engine.log.append(event())
+    await engine.log.join()
+    assert (await engine.log.heads())[HERE] == appended.position
+    assert not engine.log.is_production

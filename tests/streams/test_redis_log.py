@@ -25,6 +25,32 @@ async def test_another_number_of_partitions_is_refused_and_names_the_setting(red
     await other.close()
 
 
+async def test_whoever_joins_an_empty_log_is_told_so_and_leaves_nothing_in_it(redis_url: str, redis: Client) -> None:
+    log = RedisEventLog(redis_url, partitions=PARTITIONS)
+    with pytest.raises(LogUnavailable, match="nobody has started it"):
+        await log.join()
+    assert await redis.dbsize() == 0
+    await log.close()
+
+
+async def test_whoever_joins_with_another_number_of_partitions_is_refused(redis_url: str, redis_log: RedisEventLog) -> None:
+    other = RedisEventLog(redis_url, partitions=PARTITIONS + 1)
+    with pytest.raises(LogMismatch, match="STREAM_PARTITIONS"):
+        await other.join()
+    await other.close()
+
+
+async def test_a_log_once_served_in_production_says_so_to_whoever_joins_it(redis_url: str, redis_log: RedisEventLog) -> None:
+    serving = RedisEventLog(redis_url, partitions=PARTITIONS, production=True, vouched=True)
+    assert not redis_log.is_production
+    await serving.start()
+    await redis_log.join()
+    assert (serving.is_production, redis_log.is_production) == (True, True)
+    await redis_log.start()
+    assert redis_log.is_production
+    await serving.close()
+
+
 async def test_the_epoch_comes_from_the_log(redis: Client, redis_log: RedisEventLog) -> None:
     await redis.hset(META_KEY, "epoch", "7")
     await redis_log.start()

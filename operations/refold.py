@@ -1,0 +1,96 @@
+"""
+A thread's story, told by folding its events again: what each changed, and when silence did. Pure.
+
+Ticks are not read: there may be millions of them, and between two events of a thread they can change it only at a deadline that
+is known from its state. So silence is folded as one tick exactly at each deadline, under the rules of that time; the
+conversation becomes idle or expired at the same moment of log time as it did when a later tick showed it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from types import MappingProxyType
+
+from operations.changes import changes_between
+from projections.conversation import advance, evolve
+from projections.deadlines import next_deadline_ms
+from projections.state import Message, PartitionState, ThreadState
+from streams.events import ClockAdvanced, ClockTicked, Event
+
+SILENCE = "silence"
+"""Stands where an event's name would: no event of the thread, but that none came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """An entry as the archive has it; `skipped` says why it was never folded into the thread, if it was not."""
+
+    event: Event
+    appended_at_ms: int
+    log_time_ms: int
+    skipped: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """
+    One event, or a silence that was long enough, and what it changed: nothing if it was known already or came too late.
+
+    `at_ms` is log time. `appended_at_ms` is without any development offset; of a silence, when it was to be noticed. A silence
+    has no `event_id`.
+    """
+
+    event_id: str
+    name: str
+    at_ms: int
+    appended_at_ms: int
+    changes: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Refold:
+    """Where the telling stands; it goes on from there. `known` holds the messages that were there before by sid."""
+
+    state: ThreadState
+    known: dict[str, Message] = field(default_factory=dict)
+    partition: PartitionState = field(default_factory=PartitionState)
+    steps: list[Step] = field(default_factory=list)
+
+    def take(self, entries: Iterable[Archived]) -> None:
+        """Fold entries in the order of the log: the thread's own, and whatever moves its partition's clock or rules."""
+        for entry in entries:
+            self.pass_silence(min(entry.log_time_ms, entry.appended_at_ms + self.partition.offset_ms))
+            partition = advance(self.partition, entry.event, entry.appended_at_ms)
+            self.partition = replace(partition, offset_ms=entry.log_time_ms - partition.appended_at_ms)
+            self._take(entry)
+
+    def pass_silence(self, until_ms: int) -> None:
+        """Show the thread how late it is, at each deadline up to a log time."""
+        while (deadline := next_deadline_ms(self.state)) is not None and deadline <= until_ms:
+            appended_at_ms = deadline - self.partition.offset_ms
+            partition = replace(self.partition, appended_at_ms=appended_at_ms, policy_before=self.partition.policy)
+            changes = self._evolve(_tick(deadline), partition)
+            self.steps.append(Step("", SILENCE, deadline, appended_at_ms, changes))
+
+    def _take(self, entry: Archived) -> None:
+        event = entry.event
+        changes = (f"skipped: {entry.skipped}",) if entry.skipped else self._evolve(event, self.partition)
+        if isinstance(event.data, ClockAdvanced):
+            changes = (f"clock {self.partition.offset_ms // 60_000} minutes ahead", *changes)
+        if changes or event.subject == self.state.thread:
+            self.steps.append(Step(event.id, event.data.name, entry.log_time_ms, entry.appended_at_ms, changes))
+
+    def _evolve(self, event: Event, partition: PartitionState) -> tuple[str, ...]:
+        sid = getattr(event.data, "sid", None)
+        known = {sid: self.known[sid]} if sid in self.known else {}
+        before = replace(self.state, known=MappingProxyType(known), changes=())
+        after = evolve(before, event, partition)
+        self.state = after
+        self.known |= after.known
+        return changes_between(before, after, partition.log_time_ms)
+
+
+def _tick(at_ms: int) -> Event:
+    """What a clock would have appended at that very moment."""
+    moment = datetime.fromtimestamp(at_ms / 1000, UTC)
+    return Event(id="", source="", subject="", time=moment, correlation_id="", data=ClockTicked(nominal=moment))

@@ -96,7 +96,7 @@ async def _transaction(connection: Connection, *, readonly: bool) -> AsyncIterat
     passes, and costs no round trip.
     """
     try:
-        await connection.execute(f"BEGIN {'READ ONLY' if readonly else 'READ WRITE'}; SET LOCAL search_path = {SCHEMA}")
+        await connection.execute(f"BEGIN{' READ ONLY' if readonly else ''}; SET LOCAL search_path = {SCHEMA}")
         yield
     except BaseException:
         if not connection.is_closed():

@@ -1,6 +1,7 @@
 """Bring a database to the newest schema, or print how."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 from alembic import command
@@ -14,15 +15,16 @@ from streams.errors import FatalError
 _FOLDER = Path(__file__).parent / "migrations"
 
 
-def migrate(database_url: str) -> None:
+def migrate(database_url: str) -> Sequence[str]:
     """
     Run every migration that the database lacks, in one transaction. Several at once wait for each other.
 
-    Raises `ReadModelUnavailable`, and `FatalError` where the URL is wrong or the database is newer than this version. Not to be
-    called where an event loop runs.
+    Gives what the migrations could not do and somebody else must. Raises `ReadModelUnavailable`, and `FatalError` where the URL
+    is wrong or the database is newer than this version. Not to be called where an event loop runs.
     """
     config = _config()
-    config.attributes["url"] = database_url
+    remarks: list[str] = []
+    config.attributes.update(url=database_url, remarks=remarks)
     with sorted_errors():
         try:
             command.upgrade(config, "head")
@@ -30,6 +32,7 @@ def migrate(database_url: str) -> None:
             raise _as_the_driver_raised_it(error) from None
         except CommandError:
             raise FatalError("the database was brought up to date by a newer version of Prosa") from None
+    return remarks
 
 
 def migrations_as_sql() -> str:

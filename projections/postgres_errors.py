@@ -54,7 +54,7 @@ def sorted_errors() -> Iterator[None]:
     try:
         yield
     except _OUTDATED as error:
-        raise ReadModelUnavailable("the tables are missing or of another version; run: prosa migrate") from error
+        raise ReadModelUnavailable("the tables are missing, outdated, or closed to this user; run: prosa migrate") from error
     except _MISCONFIGURED as error:
         raise ConfigurationError(f"DATABASE_URL: Postgres answers {type(error).__name__}") from None
     except _UNAVAILABLE as error:

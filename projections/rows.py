@@ -13,22 +13,6 @@ from projections.state import Change, Conversation, DeadLetter, Message, Part, P
 
 Columns: TypeAlias = tuple[Any, ...]
 
-EVENT_COLUMNS = (
-    "epoch",
-    "partition",
-    "position",
-    "id",
-    "type",
-    "subject",
-    "owner",
-    "correlation_id",
-    "appended_at",
-    "log_time",
-    "event",
-    "digest",
-    "chain",
-)
-
 _THREAD = TypeAdapter(ThreadState)
 _PARTS = TypeAdapter(tuple[Part, ...])
 

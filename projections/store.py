@@ -8,7 +8,7 @@ import asyncpg
 from pydantic import TypeAdapter
 
 from projections.database import Connection, sql
-from projections.rows import EVENT_COLUMNS, Columns, FoldRows, load_thread
+from projections.rows import Columns, FoldRows, load_thread
 from projections.state import Message, PartitionState, ThreadState
 
 _PARTITION = TypeAdapter(PartitionState)
@@ -84,7 +84,7 @@ async def load_messages(connection: Connection, sids: Iterable[str]) -> dict[str
 
 async def write_rows(connection: Connection, rows: FoldRows) -> None:
     """Write everything that a batch changed, except its checkpoints."""
-    await connection.copy_records_to_table("events", records=rows.events, columns=EVENT_COLUMNS)
+    await _write(connection, "write_events", rows.events)
     for skipped in rows.skipped:
         await connection.execute(sql("write_skipped_event"), *skipped)
     for statement, upserted in rows.upserts:

@@ -19,7 +19,9 @@ def migrate(
         typer.echo(migrations.migrations_as_sql())
         return
     try:
-        migrations.migrate(load_settings().database_url.get_secret_value())
+        remarks = migrations.migrate(load_settings().database_url.get_secret_value())
     except ReadModelUnavailable as error:
         raise Complaint(f"the database of DATABASE_URL does not answer: {error}") from None
+    for remark in remarks:
+        console.print(remark, style="yellow", soft_wrap=True)
     console.print("The database is up to date.")

@@ -44,6 +44,14 @@ class Committed:
     entries: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process that serves a partition, and how much longer it surely does if it falls silent."""
+
+    member: str
+    remaining_seconds: float
+
+
 class EventLog(Protocol):
     """
     Append, read, commit. Every method raises `LogUnavailable` when the server does not answer in time or cannot write for
@@ -104,6 +112,12 @@ class EventLog(Protocol):
 
     async def committed(self, group: str) -> Mapping[int, Committed]:
         """The group's mark in every partition. A group that does not exist is created, at the first entry."""
+
+    async def marks(self, group: str) -> Mapping[int, Committed]:
+        """As `committed`, for who only looks: nothing is made, and a partition where the group has none yet is left out."""
+
+    async def holders(self) -> Mapping[int, Holder]:
+        """Who serves which partition now; one that nobody serves is left out."""
 
     async def commit(self, group: str, positions: Mapping[int, int], entries: Mapping[int, int] | None = None) -> None:
         """

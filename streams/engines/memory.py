@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from streams.envelope import encode
 from streams.errors import NewerEvent, PositionOverflow
 from streams.events import Event
-from streams.log import Appended, Committed, Record
+from streams.log import Appended, Committed, Holder, Record
 from streams.ownership import AttachedConsumers, PartitionConsumer, Takeover
 from streams.partitions import SEQUENCE_BITS, SEQUENCE_LIMIT, START, milliseconds_of_position, partition_of_subject
 from streams.suspicion import Suspicion
@@ -21,6 +21,7 @@ class MemoryEventLog:
         self._marks: dict[str, dict[int, int]] = {}
         self._clock = clock
         self._arrived = asyncio.Event()
+        self.held: dict[int, Holder] = {}
 
     @property
     def partitions(self) -> int:
@@ -74,6 +75,12 @@ class MemoryEventLog:
     async def committed(self, group: str) -> Mapping[int, Committed]:
         marks = self._marks.setdefault(group, {})
         return {partition: self._committed(partition, marks.get(partition, START)) for partition in range(self.partitions)}
+
+    async def marks(self, group: str) -> Mapping[int, Committed]:
+        return await self.committed(group) if group in self._marks else {}
+
+    async def holders(self) -> Mapping[int, Holder]:
+        return dict(self.held)
 
     async def commit(self, group: str, positions: Mapping[int, int], entries: object = None) -> None:  # noqa: ARG002 - it counts
         self._marks.setdefault(group, {}).update(positions)

@@ -10,6 +10,7 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass
 
 from streams.engines.redis_connection import Client, unavailable_on_failure
+from streams.log import Holder
 from streams.ownership import Takeover
 from streams.suspicion import Suspicion
 
@@ -66,6 +67,16 @@ class Renewed:
 
 def lease_key(partition: int) -> str:
     return f"prosa:lease:{partition}"
+
+
+async def holders_of(client: Client, partitions: Collection[int]) -> dict[int, Holder]:
+    """Who holds these leases; for who only looks, and may raise what the client does."""
+    async with client.pipeline(transaction=True) as pipeline:
+        for partition in partitions:
+            pipeline.get(lease_key(partition)).pttl(lease_key(partition))
+        replies = await pipeline.execute()
+    found = zip(partitions, replies[::2], replies[1::2], strict=True)
+    return {partition: Holder(member.decode(), max(0, life_ms) / 1000) for partition, member, life_ms in found if member}
 
 
 class RedisLeases:

@@ -8,11 +8,12 @@ from redis.exceptions import ResponseError
 from structlog import get_logger
 
 from streams.engines.redis_connection import connect, unavailable_on_failure
+from streams.engines.redis_leases import holders_of
 from streams.engines.redis_safety import refuse_unsafe
 from streams.envelope import encode
 from streams.errors import LogMismatch, LogUnavailable, PositionOverflow
 from streams.events import Event
-from streams.log import Appended, Committed, Record
+from streams.log import Appended, Committed, Holder, Record
 from streams.partitions import (
     SEQUENCE_LIMIT,
     START,
@@ -136,6 +137,15 @@ class RedisEventLog:
                 await self._create(group, missing)
                 found = [_find_group(reply, group) for reply in await self._group_infos()]
         return {partition: _committed(info) for partition, info in enumerate(found) if info is not None}
+
+    async def marks(self, group: str) -> Mapping[int, Committed]:
+        with unavailable_on_failure():
+            found = [_find_group(reply, group) for reply in await self._group_infos()]
+        return {partition: _committed(info) for partition, info in enumerate(found) if info is not None}
+
+    async def holders(self) -> Mapping[int, Holder]:
+        with unavailable_on_failure():
+            return await holders_of(self._commands, range(self._partitions))
 
     async def commit(self, group: str, positions: Mapping[int, int], entries: Mapping[int, int] | None = None) -> None:
         with unavailable_on_failure():

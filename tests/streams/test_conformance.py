@@ -175,3 +175,23 @@ async def test_a_log_that_was_started_can_be_joined(engine: Engine) -> None:
     await engine.log.join()
     assert (await engine.log.heads())[HERE] == appended.position
     assert not engine.log.is_production
+
+
+async def test_looking_for_the_marks_of_a_group_makes_none(engine: Engine) -> None:
+    for n in range(3):
+        await engine.log.append(event(body=str(n)))
+    assert await engine.log.marks("responder") == {}
+    assert await engine.log.marks("responder") == {}
+    await engine.log.committed("responder")
+    assert (await engine.log.marks("responder"))[HERE].lag == 3
+
+
+async def test_marks_are_seen_as_they_were_committed(engine: Engine) -> None:
+    places = [await engine.log.append(event(body=str(n))) for n in range(5)]
+    await engine.log.committed("responder")
+    await engine.log.commit("responder", {HERE: places[2].position}, {HERE: 3})
+    assert (await engine.log.marks("responder"))[HERE] == (await engine.log.committed("responder"))[HERE]
+
+
+async def test_a_log_that_nobody_serves_has_no_holders(engine: Engine) -> None:
+    assert await engine.log.holders() == {}

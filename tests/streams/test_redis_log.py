@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 
 from simulator.servers import free_port
 from streams.engines.redis_connection import Client
+from streams.engines.redis_leases import RedisLeases
 from streams.engines.redis_log import META_KEY, RedisEventLog, stream_key
 from streams.errors import LogMismatch, LogUnavailable, PositionOverflow, UnsafeLog
 from streams.partitions import SEQUENCE_LIMIT, START
@@ -49,6 +50,22 @@ async def test_a_log_once_served_in_production_says_so_to_whoever_joins_it(redis
     await redis_log.start()
     assert redis_log.is_production
     await serving.close()
+
+
+async def test_whoever_looks_at_an_empty_server_leaves_it_empty(redis_url: str, redis: Client) -> None:
+    log = RedisEventLog(redis_url, partitions=PARTITIONS)
+    assert (await log.marks("responder"), await log.holders()) == ({}, {})
+    assert await redis.dbsize() == 0
+    await log.close()
+
+
+async def test_the_holder_of_a_partition_is_seen_while_its_lease_lives(redis_log: RedisEventLog, redis: Client) -> None:
+    leases = RedisLeases(redis, "the holder", lease_seconds=5)
+    await leases.claim([1, 2], most=2)
+    await leases.release(2)
+    [(partition, holder)] = (await redis_log.holders()).items()
+    assert (partition, holder.member) == (1, "the holder")
+    assert 4 < holder.remaining_seconds <= 5
 
 
 async def test_the_epoch_comes_from_the_log(redis: Client, redis_log: RedisEventLog) -> None:

@@ -40,11 +40,16 @@ check: $(STAMP) ## Format, lint and type check, in seconds
 	$(BIN)/mypy
 
 docs: $(STAMP) ## Write what is generated from the settings
-	$(BIN)/python scripts/env_example.py > .env.example
+	$(BIN)/python -m scripts.env_example > .env.example
+	$(BIN)/python -m scripts.configuration > docs/configuration.md
+
+LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --quiet
 
 lock: ## Resolve the dependencies anew (needs uv)
-	uv pip compile pyproject.toml --extra embedded --extra otel --extra dev --universal --python-version 3.11 \
-	  --generate-hashes --no-header --no-annotate --no-emit-index-url -o requirements.lock
+	$(LOCK) pyproject.toml --extra embedded --extra otel --extra dev -o requirements.lock
+	$(LOCK) pyproject.toml --extra otel -c requirements.lock -o docker/runtime.lock
+	$(LOCK) pyproject.toml --extra otel --extra simulator -c requirements.lock -o docker/simulator.lock
+	echo hatchling | $(LOCK) - -c requirements.lock -o docker/build.lock
 
 clean: ## Remove .venv, caches and the embedded servers' data
 	rm -rf .venv .prosa .mypy_cache .ruff_cache .pytest_cache

@@ -2,41 +2,26 @@
 
 import sys
 from collections.abc import Iterator
-from enum import Enum
-from typing import Any
 
-from pydantic import SecretStr
-
-from settings import Settings
+from settings.accepted import written
+from settings.sections import SECTIONS
 
 HEADING = """\
 # Every setting of Prosa with its default. Copy this file to .env and change what you need;
 # the environment wins over .env, and an empty value counts as not given.
+# What each accepts: docs/configuration.md
 """
 
 
 def lines() -> Iterator[str]:
     yield HEADING
-    for name, field in Settings.model_fields.items():
-        yield f"# {field.description}"
-        yield f"{name.upper()}={_text(field.default)}"
+    for title, section in SECTIONS.items():
+        yield f"# {f' {title}: {section.__doc__}'.rjust(118, '-')}"
         yield ""
-
-
-def _text(value: Any) -> str:
-    match value:
-        case None:
-            return ""
-        case SecretStr():
-            return value.get_secret_value()
-        case tuple():
-            return ",".join(_text(item) for item in value)
-        case bool():
-            return str(value).lower()
-        case Enum():
-            return str(value.value)
-        case _:
-            return str(value)
+        for name, field in section.model_fields.items():
+            yield f"# {field.description}"
+            yield f"{name.upper()}={written(field.default)}"
+            yield ""
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("development", "handlers", "projections", "simulator", "streams", "webhook")
-MODULES = ("cli", "metrics", "settings", "telemetry", "tracing")
+PACKAGES = ("development", "handlers", "projections", "settings", "simulator", "streams", "webhook")
+MODULES = ("cli", "metrics", "telemetry", "tracing")
 RUN_BY_ALEMBIC = "projections.migrations"
 """Its files are executed by Alembic during a migration, and imported by nobody."""
 

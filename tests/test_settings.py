@@ -1,11 +1,13 @@
 """Settings: read once, refused where they would do harm, and told by name but never by value."""
 
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from scripts import env_example
-from settings import load_settings
+from scripts import configuration, env_example
+from settings import Settings, load_settings
+from settings.sections import SECTIONS
 from streams.errors import ConfigurationError
 
 SAFE = {
@@ -24,9 +26,15 @@ def only_these_variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     monkeypatch.chdir(tmp_path)
 
 
-def test_the_example_file_is_what_the_settings_say() -> None:
-    written = (Path(__file__).parents[1] / ".env.example").read_text(encoding="utf-8")
-    assert written == "\n".join(env_example.lines()), "run: make docs"
+@pytest.mark.parametrize(("file", "source"), [(".env.example", env_example), ("docs/configuration.md", configuration)])
+def test_what_is_generated_from_the_settings_is_what_they_say(file: str, source: ModuleType) -> None:
+    written = (Path(__file__).parents[1] / file).read_text(encoding="utf-8")
+    assert written == "\n".join(source.lines()), "run: make docs"
+
+
+def test_every_setting_is_in_one_section() -> None:
+    names = [name for section in SECTIONS.values() for name in section.model_fields]
+    assert sorted(names) == sorted(Settings.model_fields)
 
 
 def test_the_example_file_changes_no_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

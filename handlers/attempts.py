@@ -48,7 +48,8 @@ class Attempts:
             group=delivery.group,
             event_id=event.id,
             correlation_id=event.correlation_id,
-            thread=thread_hash(event.subject),
+            thread_hash=thread_hash(event.subject),
+            partition=delivery.partition,
             owner=event.owner,
         ):
             if event.subject.startswith("partition/"):

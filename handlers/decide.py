@@ -6,7 +6,19 @@ from typing import TypeAlias
 
 from projections.message_status import normalised_code
 from projections.sends import next_part
-from projections.state import Attempt, Outcome, Part, PartStatus, Reply, ReplyStatus, ThreadState, Unanswered
+from projections.state import (
+    Attempt,
+    ClosedBy,
+    Conversation,
+    Outcome,
+    Part,
+    PartStatus,
+    Reply,
+    ReplyStatus,
+    Status,
+    ThreadState,
+    Unanswered,
+)
 from streams.events import Rejection
 
 FINAL_ROUND = 3
@@ -27,6 +39,22 @@ def to_answer(state: ThreadState | None, event: str | None) -> tuple[Unanswered,
     if event is not None and all(message.event != event for message in state.unanswered):
         return ()
     return state.unanswered
+
+
+def silence_of(state: ThreadState | None, event: str | None) -> str | None:
+    """Why the AI says nothing to a message that nobody answered; None where it waits, or was answered."""
+    if state is None or state.conversation is None or event is None or _is_covered(state, event):
+        return None
+    match state.conversation:
+        case Conversation(status=Status.HANDOFF):
+            return "a person has the conversation"
+        case Conversation(status=Status.CLOSED, closed_by=ClosedBy.CONTACT | ClosedBy.PERSON as closed_by):
+            return "the contact closed the conversation" if closed_by is ClosedBy.CONTACT else "a person closed the conversation"
+    return None
+
+
+def _is_covered(state: ThreadState, event: str) -> bool:
+    return any(covered.event == event for reply in state.replies for covered in reply.covers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
 import tracing
+from handlers.outcome_lines import tell
 from handlers.spans import appended_as, recorded
 from projections.progress import Progress
 from projections.reader import Line, Reader, View
@@ -91,7 +92,7 @@ class Journal:
         subject = thread or cause.subject
         event = new_event(data, subject=subject, source=self._source, cause=cause, traceparent=tracing.traceparent())
         appended: Appended = await self._patience.until_done(lambda: self._log.append(event))
-        log.info("event.appended", type=event.type, id=event.id)
+        tell(event, appended)
         appended_as(event, appended.partition)
         return await self.look(subject, appended.position)
 

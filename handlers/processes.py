@@ -1,6 +1,8 @@
 """The two processes that run under `faststream run`: the consumer groups and the clock."""
 
 import asyncio
+import logging
+import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -21,7 +23,9 @@ from settings import Settings, load_settings
 from streams.cancellation import end
 from streams.engines.choose import event_log
 from streams.errors import ConfigurationError, FatalError
-from telemetry import configure_logging, log
+from telemetry import configure_logging, log, name_worker
+
+FRAMEWORK_LOG = logging.getLogger("faststream")
 
 SILENT_SECONDS = 15.0
 """A consumer that has not read for so long does not do its work: an idle one reads every second."""
@@ -91,7 +95,7 @@ def build_clock(settings: Settings) -> FastStream:
 
 def _broker(settings: Settings) -> RedisBroker:
     """Handlers take what the log delivers as it is; nothing is to be validated a second time."""
-    return RedisBroker(settings.redis_url.get_secret_value(), logger=log, apply_types=False)
+    return RedisBroker(settings.redis_url.get_secret_value(), logger=FRAMEWORK_LOG, apply_types=False)
 
 
 def _application(
@@ -99,11 +103,14 @@ def _application(
 ) -> FastStream:
     @asynccontextmanager
     async def lifespan(worker_id: int | None = None) -> AsyncIterator[None]:
+        name_worker(worker_id)
         async with ending.watched(app.exit, worker_id), tracing.exported(service), _health(settings, worker_id or 0, live, ready):
+            log.info("started", pid=os.getpid())
             yield
+        log.info("stopped")
 
     specification = AsyncAPI(title="Prosa", version=version("prosa"), description="The log's consumer groups.")
-    app = FastStream(broker, lifespan=lifespan, logger=log, specification=specification)
+    app = FastStream(broker, lifespan=lifespan, logger=FRAMEWORK_LOG, specification=specification)
     return app
 
 

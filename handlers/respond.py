@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ulid import ULID
 
 from handlers.breaker import Breaker
-from handlers.decide import FINAL_ROUND, to_answer
+from handlers.decide import FINAL_ROUND, silence_of, to_answer
 from handlers.journal import Journal, on_behalf_of
 from handlers.model import Answer, ReplyGenerator, TurnFailed
 from handlers.parts import split
@@ -103,6 +103,7 @@ class Responder:
                     view = await self._journal.look(thread)
                 waiting = to_answer(view.state, message)
                 if not waiting or view.state is None:
+                    _tell_silence(view.state, message)
                     return
                 view = await self._take_turn(cause, view.state, waiting, is_final=rounds >= FINAL_ROUND)
 
@@ -146,6 +147,11 @@ class Responder:
             fingerprint=failed.fingerprint,
             sentence=self._manner.failure_sentence,
         )
+
+
+def _tell_silence(state: ThreadState | None, message: str | None) -> None:
+    if reason := silence_of(state, message):
+        log.info("not answered", reason=reason)
 
 
 def _reply(answer: Answer, waiting: Sequence[Unanswered], is_final: bool) -> ReplyGenerated:

@@ -22,7 +22,7 @@ class Serial:
     async def alone(self, thread: str) -> AsyncIterator[None]:
         """Wait for the thread's turn, and hold it; meanwhile log lines name the thread."""
         lock = self._locks.setdefault(thread, asyncio.Lock())
-        with bound_contextvars(thread=thread_hash(thread)):
+        with bound_contextvars(thread_hash=thread_hash(thread)):
             async with lock:
                 yield
 
@@ -39,4 +39,4 @@ class Serial:
                 raise outcome
             if isinstance(outcome, Exception):
                 tell = log.info if isinstance(outcome, TransientError) else log.error
-                tell("overlooked.failed", thread=thread_hash(thread), error=type(outcome).__name__, at=place_of(outcome))
+                tell("overlooked.failed", thread_hash=thread_hash(thread), error=type(outcome).__name__, at=place_of(outcome))

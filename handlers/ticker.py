@@ -22,7 +22,7 @@ from streams.errors import UndecodableEvent
 from streams.events import AnyEventData, ClockAdvanced, ClockTicked, Event, PolicyChanged
 from streams.log import EventLog, Record
 from streams.partitions import START, partition_subject
-from telemetry import log
+from telemetry import log, ranges
 from tracing import traced, traceparent
 
 SOURCE = "prosa/clock"
@@ -67,12 +67,14 @@ class Ticker:
         states = await self._states_at_head()
         wanted = policy_of_settings(self._settings)
         offset_ms = max(state.offset_ms for state in states.values())
+        differing = [partition for partition, state in states.items() if state.policy != policy_of(wanted)]
         for partition, state in states.items():
-            if state.policy != policy_of(wanted):
+            if partition in differing:
                 await self._append(partition, wanted)
-                log.info("policy.changed", partition=partition)
             if state.offset_ms < offset_ms:
                 await self._append(partition, ClockAdvanced(offset_ms=offset_ms))
+        if differing:
+            log.info("policy changed", partitions=ranges(differing))
 
     async def _states_at_head(self) -> Mapping[int, PartitionState]:
         """Every partition's clock and policy at the log's end: from the checkpoint, and what the log holds after it."""

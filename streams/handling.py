@@ -72,7 +72,7 @@ def _tell(delivery: Delivery, attempt: int, error: BaseException) -> None:
         group=delivery.group,
         event_id=delivery.event.id,
         correlation_id=delivery.event.correlation_id,
-        thread=thread_hash(delivery.event.subject),
+        thread_hash=thread_hash(delivery.event.subject),
         owner=delivery.event.owner,
         event_type=delivery.event.type,
         partition=delivery.partition,

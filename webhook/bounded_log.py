@@ -9,6 +9,7 @@ from typing import TypeVar
 from streams.errors import LogUnavailable, TransientError
 from streams.events import Event
 from streams.log import Appended, EventLog
+from streams.partitions import partition_of_subject
 from webhook.metrics import DoorMetrics
 
 Result = TypeVar("Result")
@@ -27,6 +28,10 @@ class BoundedLog:
         self._seconds = seconds
         self._metrics = metrics
         self._starting: asyncio.Task[None] | None = None
+
+    def partition_of(self, event: Event) -> int:
+        """Where it stands, or would."""
+        return partition_of_subject(event.subject, self._log.partitions)
 
     async def open(self) -> None:
         """Verify the log, if nobody has yet; all who ask at once share one try, which goes on past their deadline."""

@@ -1,5 +1,6 @@
 """The webhook put together: limits, then signature, then fields, then the log."""
 
+import os
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -102,7 +103,9 @@ async def _lifespan(events: BoundedLog, _: FastAPI) -> AsyncIterator[None]:
     try:
         async with tracing.exported("prosa-webhook"):
             await _open(events)
+            log.info("started", pid=os.getpid())
             yield
+            log.info("stopped")
     finally:
         await events.close()
 

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass
 from math import ceil, inf
 from typing import Any
@@ -18,6 +18,7 @@ from streams.errors import LogUnavailable, NewerEvent
 from streams.outage import Outage
 from streams.ownership import AttachedConsumers, OnFatal, PartitionConsumer, Takeover, exit_at_once, supervise
 from streams.retry import RetryPolicy
+from telemetry import ranges
 
 LOOK_SECONDS = 0.25
 """How often a process looks whether members came or left, and for free partitions while it holds less than its share."""
@@ -72,6 +73,7 @@ class RedisOwnership:
         self._is_stopping = False
         self._loops: list[asyncio.Task[None]] = []
         self._handovers: dict[int, asyncio.Task[None]] = {}
+        self._given_back: list[int] = []
         self._round = asyncio.Lock()
 
     @property
@@ -158,19 +160,22 @@ class RedisOwnership:
     async def _renew(self) -> None:
         began, leases = self._clock(), dict(self._held)
         renewed = await self._leases.renew(leases)
+        lost: dict[str, list[int]] = {}
         for partition, lease in leases.items():
             if self._held.get(partition) is not lease:
                 continue  # lapsed or given back meanwhile
             if lease.ends_at <= self._clock():
-                self._lose(partition, "it lapsed before it was renewed")  # somebody may have seen so: it is not revived
+                lost.setdefault("lapsed before they were renewed", []).append(partition)  # somebody may have seen so: not revived
             elif partition in renewed.kept:
                 lease.ends_at = began + self._lease_seconds
             else:
-                self._lose(partition, "the server gave it to another, or forgot it")
+                lost.setdefault("the server gave them to another, or forgot them", []).append(partition)
+        self._lose(lost)
         self._renewed_at = began
         self._renew_at = began + self._lease_seconds / 4
         if renewed.members != self._members:
-            log.info("members of the ownership", count=renewed.members)
+            if self._members:
+                log.info("members changed", members=renewed.members)
             self._members = renewed.members
             self._adopted.clear()
             self._free_since.clear()
@@ -209,10 +214,9 @@ class RedisOwnership:
     async def _take(self, partitions: Collection[int], most: int) -> None:
         began = self._clock()
         takeovers = await self._leases.claim(partitions, most)
+        if takeovers:
+            _tell_gained(takeovers)
         for takeover in takeovers:
-            log.info(
-                "partition gained", partition=takeover.partition, generation=takeover.generation, graceful=takeover.is_graceful
-            )
             self._free_since.pop(takeover.partition, None)
             self._held[takeover.partition] = _Lease(takeover, began + self._lease_seconds)
             self._consumers.gained(takeover)
@@ -226,9 +230,7 @@ class RedisOwnership:
         """Notice by our own clock that a lease is over, whatever the loop that renews is waiting for."""
         while True:
             now = self._clock()
-            for partition, lease in list(self._held.items()):
-                if lease.ends_at <= now:
-                    self._lose(partition, "it lapsed")
+            self._lose({"lapsed": [partition for partition, lease in self._held.items() if lease.ends_at <= now]})
             earliest = min((lease.ends_at for lease in self._held.values()), default=now + self._lease_seconds)
             await asyncio.sleep(min(earliest - now, self._lease_seconds / 10))
 
@@ -245,12 +247,15 @@ class RedisOwnership:
         if self._held.get(partition) is lease:
             del self._held[partition]
             await self._release(partition)
-            log.info("partition given back", partition=partition)
+            self._given_back.append(partition)
 
-    def _lose(self, partition: int, reason: str) -> None:
-        log.warning("lease lost", partition=partition, reason=reason)
-        del self._held[partition]
-        self._hand_over(partition, self._abandon_and_release(partition, self._handovers.get(partition)))
+    def _lose(self, partitions_by_reason: Mapping[str, Collection[int]]) -> None:
+        for reason, partitions in partitions_by_reason.items():
+            if partitions:
+                log.warning("partitions lost", partitions=ranges(partitions), reason=reason)
+            for partition in partitions:
+                del self._held[partition]
+                self._hand_over(partition, self._abandon_and_release(partition, self._handovers.get(partition)))
 
     async def _abandon_and_release(self, partition: int, draining: "asyncio.Task[None] | None") -> None:
         await self._consumers.abandon(partition)
@@ -276,8 +281,17 @@ class RedisOwnership:
         def ended(_: "asyncio.Task[None]") -> None:
             if self._handovers.get(partition) is task:
                 del self._handovers[partition]
+            if self._given_back and not self._handovers:
+                log.info("partitions given back", partitions=ranges(self._given_back))
+                self._given_back.clear()
 
         task.add_done_callback(ended)
 
     def _begin(self, loop: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
         return supervise(asyncio.create_task(loop, name=name), self._on_fatal)
+
+
+def _tell_gained(takeovers: Collection[Takeover]) -> None:
+    orphaned = [takeover.partition for takeover in takeovers if not takeover.is_graceful]
+    partitions = ranges(takeover.partition for takeover in takeovers)
+    log.info("partitions gained", partitions=partitions, orphaned=ranges(orphaned) or None)

@@ -78,7 +78,7 @@ async def test_no_line_holds_a_secret_a_text_or_a_number(dev: Prosa) -> None:
     names = [canary for canary in (body, number, DEVELOPMENT_TOKEN, DEVELOPMENT_SECRET, *passwords) if canary]
     assert len(names) == 6
     assert [line for line in dev.output.splitlines() if any(name in line for name in names)] == []
-    assert "thread=" in dev.output
+    assert "thread_hash=" in dev.output
 
 
 async def _has_settled(dev: Prosa, number: str, messages: int) -> bool:

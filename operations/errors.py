@@ -9,3 +9,7 @@ class ActRefused(PermanentError):
 
 class NotFoldedYet(TransientError):
     """The act stands in the log, and the projector has not come to it in time; it will."""
+
+
+class ActLapsed(PermanentError):
+    """The act stands in the log and came to nothing: something else came before it."""

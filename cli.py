@@ -3,9 +3,11 @@
 import aiohttp
 import typer
 
+from commands.dead_letters import dead_letters
 from commands.dev import dev
 from commands.migrate import migrate
 from commands.say import say
+from commands.sends import sends
 from commands.terminal import Complaint, complaints
 from streams.errors import FatalError, ProsaError
 
@@ -20,6 +22,8 @@ app = typer.Typer(
 app.command(epilog="Example: prosa dev --port 8080 --workers 3")(dev)
 app.command(epilog='Example: prosa say "Olá!" --from whatsapp:+5511988887777')(say)
 app.command(epilog="Example: prosa migrate --sql > prosa.sql")(migrate)
+app.add_typer(dead_letters, name="dead-letters")
+app.add_typer(sends, name="sends")
 
 
 def main() -> None:

@@ -49,6 +49,7 @@ SENDER_EVENTS = frozenset(
         PersonReplied,
         RedriveRequested,
         SendDisproved,
+        MessageSent,
         MessageStatusChanged,
         ClockTicked,
     )
@@ -85,6 +86,8 @@ class Sender:
                 return
             case RedriveRequested(group=group) if group != SENDER:
                 return
+            case MessageSent() if event.causation_id:
+                return  # whoever sent it goes on by itself; a person's word has no cause
             case _:
                 await self._work_on(event.subject, event, delivery.caught_up_to)
 

@@ -1,0 +1,32 @@
+"""How a command acts on the running system: as whom, and connected to what."""
+
+import asyncio
+import getpass
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from commands.configured import settings_here
+
+if TYPE_CHECKING:
+    from operations.connection import Connection
+
+_Result = TypeVar("_Result")
+
+By = Annotated[
+    str,
+    typer.Option("--by", help="Who decides; the log keeps it.", default_factory=getpass.getuser, show_default="your login name"),
+]
+
+
+def act_on(data: Path, work: "Callable[[Connection], Awaitable[_Result]]") -> _Result:
+    """What `work` returns, given a connection to the system that a command in this directory is meant for."""
+    from operations.connection import connected
+
+    async def run() -> _Result:
+        async with connected(settings_here(data)) as connection:
+            return await work(connection)
+
+    return asyncio.run(run())

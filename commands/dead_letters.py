@@ -1,0 +1,171 @@
+"""`prosa dead-letters`: what a consumer group gave up, and what is to become of it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from commands.acting import By, act_on
+from commands.development_options import DATA_DIRECTORY, Directory
+from commands.terminal import Complaint, console, print_table, printable
+
+if TYPE_CHECKING:
+    from operations.connection import Connection
+    from operations.dead_letters import Act, Archived, History, Letter
+
+dead_letters = typer.Typer(no_args_is_help=True, help="Events that a consumer group gave up: look, send round again, discard.")
+
+Event = Annotated[str, typer.Argument(metavar="EVENT", help="The event's id, or how it begins.")]
+Group = Annotated[str | None, typer.Option("--group", help="Only this consumer group's: responder or sender.")]
+AsJson = Annotated[bool, typer.Option("--json", help="For a script.")]
+
+_DETAILS = ("by", "error", "attempts", "reason", "code", "part", "attempt", "sid", "final")
+
+
+@dead_letters.command("list", epilog="Example: prosa dead-letters list --all --json")
+def list_(
+    everything: Annotated[bool, typer.Option("--all", help="Also those that were redriven, refused or discarded.")] = False,
+    group: Group = None,
+    limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 100,
+    as_json: AsJson = False,
+    data: Directory = DATA_DIRECTORY,
+) -> None:
+    """Show the open dead letters, the newest first."""
+    from operations.dead_letters import letters
+
+    status = None if everything else "open"
+    found = act_on(data, lambda connection: letters(connection.database, status=status, group=group, limit=limit))
+    if as_json:
+        typer.echo(json.dumps([_plain(letter) for letter in found], indent=2))
+    elif found:
+        print_table(_table(found, everything=everything))
+    else:
+        console.print("No dead letters." if everything else "No open dead letters.")
+
+
+@dead_letters.command(epilog="Example: prosa dead-letters show 01KAH3V5T2")
+def show(event: Event, group: Group = None, as_json: AsJson = False, data: Directory = DATA_DIRECTORY) -> None:
+    """Show one: the event as the archive has it, why it was given up, and what the log says about it since."""
+    from operations.dead_letters import history, the_letter
+
+    async def look(connection: "Connection") -> "History":
+        return await history(connection.database, await the_letter(connection.database, event, group=group))
+
+    found = act_on(data, look)
+    if as_json:
+        typer.echo(json.dumps(_plain(found), indent=2, ensure_ascii=False))
+    else:
+        _print_history(found)
+
+
+@dead_letters.command(epilog="Example: prosa dead-letters redrive 01KAH3V5T2 --by ana")
+def redrive(
+    by: By,
+    event: Annotated[str | None, typer.Argument(metavar="[EVENT]", help="The event's id, or how it begins.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All that are open, the oldest first.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Together with --all: do it.")] = False,
+    group: Group = None,
+    as_json: AsJson = False,
+    data: Directory = DATA_DIRECTORY,
+) -> None:
+    """Let the group handle a dead letter again, and tell what came of it."""
+    from operations import dead_letters as operation
+
+    if everything == (event is not None):
+        raise typer.BadParameter("give one event, or --all", param_hint="EVENT")
+
+    async def act(connection: "Connection") -> "Sequence[Act]":
+        if event is not None:
+            letter = await operation.the_letter(connection.database, event, group=group)
+            return [await operation.redrive(connection, letter, by=by)]
+        found = await operation.letters(connection.database, group=group, limit=operation.MOST_AT_ONCE)
+        if found and not yes:
+            raise Complaint(f"{len(found)} dead letters would be handled again; add --yes")
+        return await operation.redrive_each(connection, found, by=by)
+
+    _print_acts(act_on(data, act), as_json=as_json)
+
+
+@dead_letters.command(epilog='Example: prosa dead-letters discard 01KAH3V5T2 --reason "answered by telephone"')
+def discard(
+    event: Event,
+    by: By,
+    reason: Annotated[str | None, typer.Option("--reason", help="Why nothing will be done; the log keeps it.")] = None,
+    group: Group = None,
+    as_json: AsJson = False,
+    data: Directory = DATA_DIRECTORY,
+) -> None:
+    """Decide that nothing will be done about a dead letter."""
+    from operations import dead_letters as operation
+
+    async def act(connection: "Connection") -> "Sequence[Act]":
+        letter = await operation.the_letter(connection.database, event, group=group)
+        return [await operation.discard(connection, letter, by=by, reason=reason)]
+
+    _print_acts(act_on(data, act), as_json=as_json)
+
+
+def _table(found: "Sequence[Letter]", *, everything: bool) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in ("EVENT", "GROUP", *(["STATUS"] if everything else []), "CONTACT", "ERROR", "ATTEMPTS", "AGE"):
+        table.add_column(name, overflow="fold", no_wrap=name == "EVENT")
+    for letter in found:
+        status = [letter.status] if everything else []
+        contact = letter.thread.rpartition("|")[2]
+        cells = (letter.event, letter.group, *status, contact, letter.error, str(letter.attempts), _age(letter.age_seconds))
+        table.add_row(*(Text(printable(cell)) for cell in cells))
+    return table
+
+
+def _print_history(found: "History") -> None:
+    letter = found.letter
+    lines = [
+        f"{letter.event}, {letter.status}, {_age(letter.age_seconds)} old",
+        f"given up by   {letter.group}, after {letter.attempts} attempts",
+        f"error         {letter.error}  (fingerprint {letter.fingerprint})",
+        f"thread        {letter.thread}",
+        f"conversation  {letter.conversation_id or '-'}",
+        "",
+        "The event, as the archive of the log has it:",
+        json.dumps(found.event.event, indent=2, ensure_ascii=False) if found.event else "it is not there",
+        "",
+        "What the log says about it since:" if found.since else "The log says nothing more about it.",
+        *(_line(event) for event in found.since),
+    ]
+    console.print(printable("\n".join(lines)), markup=False, soft_wrap=True)
+
+
+def _line(archived: "Archived") -> str:
+    name = archived.type.removeprefix("prosa.").rpartition(".")[0]
+    said = archived.event["data"]
+    details = ", ".join(f"{key} {said[key]}" for key in _DETAILS if said.get(key) is not None)
+    return f"  {archived.log_time:%Y-%m-%d %H:%M:%S}  {name:22}  {details}".rstrip()
+
+
+def _print_acts(acts: "Sequence[Act]", *, as_json: bool) -> None:
+    if as_json:
+        plain = [
+            {"event": act.letter.event, "group": act.letter.group, "status": act.status, "outcome": act.outcome} for act in acts
+        ]
+        typer.echo(json.dumps(plain, indent=2))
+        return
+    for act in acts:
+        console.print(f"{act.letter.event} ({act.letter.group}): {act.outcome}", markup=False, soft_wrap=True)
+    if not acts:
+        console.print("No open dead letters.")
+
+
+def _plain(found: "Letter | History") -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(found), default=str))
+    return plain
+
+
+def _age(seconds: float) -> str:
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{int(seconds // length)} {unit}"
+    return f"{max(0, int(seconds))} s"

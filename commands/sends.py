@@ -1,0 +1,93 @@
+"""`prosa sends`: messages that did not simply go out, and what a person knows about them."""
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from commands.acting import By, act_on
+from commands.development_options import DATA_DIRECTORY, Directory
+from commands.terminal import console, print_table, printable
+
+if TYPE_CHECKING:
+    from operations.connection import Connection
+    from operations.sends import Send, Settled
+
+sends = typer.Typer(no_args_is_help=True, help="Messages that did not simply go out: look, and settle what nobody can tell.")
+
+AsJson = Annotated[bool, typer.Option("--json", help="For a script.")]
+
+_SHOWN_CHARACTERS = 40
+
+
+@sends.command("list", epilog="Example: prosa sends list --hours 72")
+def list_(
+    hours: Annotated[float, typer.Option(min=0, help="Rejected ones of the last so many hours.")] = 24,
+    limit: Annotated[int, typer.Option(min=1, help="Of the newest so many replies.")] = 100,
+    as_json: AsJson = False,
+    data: Directory = DATA_DIRECTORY,
+) -> None:
+    """
+    Show messages that are unconfirmed, were begun long ago, or were rejected lately.
+
+    STARTED is when the attempt began: near that moment Twilio's console shows the message, if Twilio took it.
+    """
+    from operations.sends import unsettled
+
+    found = act_on(data, lambda connection: unsettled(connection.database, rejected_within_seconds=hours * 3600, limit=limit))
+    if as_json:
+        typer.echo(json.dumps([asdict(send) for send in found], indent=2, ensure_ascii=False, default=str))
+    elif found:
+        print_table(_table(found))
+    else:
+        console.print("Everything went out, or is on its way.")
+
+
+@sends.command(epilog="Example: prosa sends resolve 01KAH3V5T2 --sent SM0123456789abcdef0123456789abcdef")
+def resolve(
+    reply: Annotated[str, typer.Argument(metavar="REPLY", help="The reply's id, or how it begins.")],
+    by: By,
+    part: Annotated[int | None, typer.Option("--part", min=1, help="Which message of the reply, from 1 on.")] = None,
+    sent: Annotated[str | None, typer.Option("--sent", metavar="SID", help="It was sent: Twilio's console shows this.")] = None,
+    not_sent: Annotated[bool, typer.Option("--not-sent", help="It was not sent: Twilio's console does not show it.")] = False,
+    drop: Annotated[bool, typer.Option("--drop/--resend", help="Of what was not sent: leave it unsaid, or try again.")] = False,
+    reason: Annotated[str | None, typer.Option("--reason", help="Why it is dropped; the log keeps it.")] = None,
+    as_json: AsJson = False,
+    data: Directory = DATA_DIRECTORY,
+) -> None:
+    """Settle a message of which nobody can tell whether it was sent, after a look in Twilio's console."""
+    from operations import sends as operation
+
+    if (sent is not None) == not_sent:
+        raise typer.BadParameter("say either --sent SID or --not-sent", param_hint="--sent")
+    if drop and sent is not None:
+        raise typer.BadParameter("what was sent cannot be dropped", param_hint="--drop")
+
+    async def act(connection: "Connection") -> "Settled":
+        if sent is not None:
+            return await operation.settle_as_sent(connection, reply, part=part, sid=sent)
+        if drop:
+            return await operation.drop(connection, reply, part=part, by=by, reason=reason)
+        return await operation.settle_as_unsent(connection, reply, part=part)
+
+    settled = act_on(data, act)
+    if as_json:
+        typer.echo(json.dumps(asdict(settled), indent=2))
+    else:
+        console.print(f"{settled.reply}, part {settled.part}: {settled.outcome}", markup=False, soft_wrap=True)
+
+
+def _table(found: "list[Send]") -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in ("REPLY", "PART", "STATUS", "STARTED", "CONTACT", "WHY", "TEXT"):
+        table.add_column(name, overflow="fold", no_wrap=name in ("REPLY", "PART", "STARTED"))
+    for send in found:
+        started = f"{send.started_at:%Y-%m-%d %H:%M:%SZ}" if send.started_at else "-"
+        contact = send.thread.rpartition("|")[2]
+        text = " ".join(send.text[:_SHOWN_CHARACTERS].split())
+        cells = (send.reply, f"{send.part}/{send.parts}", send.status, started, contact, send.error or "-", text)
+        table.add_row(*(Text(printable(cell)) for cell in cells))
+    return table

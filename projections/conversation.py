@@ -118,8 +118,13 @@ def _apply(state: ThreadState, event: Event, partition: PartitionState) -> Threa
 
 
 def _on_received(state: ThreadState, event: Event, data: MessageReceived, now_ms: int, policy: Policy) -> ThreadState:
-    """Count a message once per sid; open a conversation where none is; close it where the contact says so."""
-    if data.sid in state.known:
+    """
+    Count a message once per sid; open a conversation where none is; close it where the contact says so.
+
+    A callback that spoke of this sid before, whatever it meant, does not make it a repeat.
+    """
+    known = state.known.get(data.sid)
+    if known and not known.is_rumour:
         return state
     if state.open_conversation is None:
         state = open_conversation(state, event, now_ms, policy)
@@ -135,6 +140,7 @@ def _on_received(state: ThreadState, event: Event, data: MessageReceived, now_ms
 def _inbound(state: ThreadState, event: Event, data: MessageReceived, now_ms: int) -> Message:
     return Message(
         sid=data.sid,
+        thread=state.thread,
         direction="inbound",
         status="received",
         at_ms=now_ms,

@@ -36,7 +36,7 @@ class Archived:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A changed row; the thread and the record are those that first changed it in this batch."""
+    """A changed row; the record is the one that first changed it in this batch."""
 
     change: Change
     thread: str
@@ -127,11 +127,18 @@ def _fold_into(fold: Fold, thread: str, entry: Entry, event: Event, partition: P
 def _note(fold: Fold, change: Change, state: ThreadState, record: Record) -> None:
     key = (type(change), _identity(change))
     first = fold.rows.get(key)
-    fold.rows[key] = (
-        Row(change, first.thread, first.owner, first.record) if first else Row(change, state.thread, state.owner, record)
-    )
+    row = Row(change, state.thread, state.owner, record)
+    fold.rows[key] = replace(row, record=first.record) if first and _goes_on(first, row) else row
     if isinstance(change, Message):
         fold.known[change.sid] = change
+
+
+def _goes_on(first: Row, row: Row) -> bool:
+    """A message that turns out to be another one, of which a callback had told wrongly, begins anew."""
+    before, after = first.change, row.change
+    if isinstance(before, Message) and isinstance(after, Message):
+        return (before.thread, before.direction) == (after.thread, after.direction)
+    return True
 
 
 def _archive(fold: Fold, each: Timed) -> None:

@@ -54,7 +54,7 @@ def on_sent(state: ThreadState, event: Event, data: MessageSent, now_ms: int, po
     reply = state.reply(data.reply)
     part = _part(reply, data.part)
     attempt = _attempt(part, data.attempt) if part else None
-    if _is_accounted_for(state.known.get(data.sid), attempt):
+    if _is_accounted_for(state, data.sid, attempt):
         return state
     state = _note_sent_message(state, event, data, reply, part, now_ms)
     if reply is None or part is None or attempt is None or part.status is PartStatus.SENT:
@@ -117,10 +117,16 @@ def on_unconfirmed(state: ThreadState, data: SendUnconfirmed, now_ms: int, polic
 
 
 def on_status_changed(state: ThreadState, event: Event, data: MessageStatusChanged, now_ms: int) -> ThreadState:
-    """Join a callback into its message, known or not, and note on its attempt what it proves."""
+    """
+    Join a callback into its message, known or not, and note on its attempt what it proves.
+
+    It speaks of what was sent on its own thread; where the sid is that of another message, it changes nothing.
+    """
     message = state.known.get(data.sid)
     if message is None:
-        message = Message(data.sid, "outbound", data.status, now_ms, event.id, attempt=data.attempt)
+        message = Message(data.sid, state.thread, "outbound", data.status, now_ms, event.id, attempt=data.attempt)
+    if not _is_ours(message, state):
+        return state
     state = with_message(state, merge_status(message, data.status, data.error_code))
     attempt_id = data.attempt or message.attempt
     for reply in state.replies:
@@ -162,6 +168,7 @@ def _note_sent_message(
     known = state.known.get(data.sid)
     message = Message(
         sid=data.sid,
+        thread=state.thread,
         direction="outbound",
         status=data.status,
         at_ms=now_ms,
@@ -172,18 +179,26 @@ def _note_sent_message(
         part=data.part,
         attempt=data.attempt,
     )
-    return with_message(state, merge_status(message, known.status, known.error_code) if known else message)
+    is_told = known is not None and _is_ours(known, state)
+    return with_message(state, merge_status(message, known.status, known.error_code) if known and is_told else message)
 
 
-def _is_accounted_for(message: Message | None, attempt: Attempt | None) -> bool:
+def _is_ours(message: Message, state: ThreadState) -> bool:
+    return message.direction == "outbound" and message.thread == state.thread
+
+
+def _is_accounted_for(state: ThreadState, sid: str, attempt: Attempt | None) -> bool:
     """
     A message belongs to who named it first, and once.
 
     A callback that carried the attempt weighs more: an equal body was taken for this one, or this one was given up and arrived
     after all. A failure that has been judged stays judged.
     """
-    if message is None or message.reply_id is None:
+    message = state.known.get(sid)
+    if message is None or message.is_rumour:
         return False
+    if not _is_ours(message, state):
+        return True
     if attempt is None or attempt.proof_sid != message.sid or attempt.outcome is Outcome.SENT:
         return True
     return attempt.outcome in {Outcome.DISPROVED, Outcome.REJECTED} and attempt.failed_code is not None

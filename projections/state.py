@@ -181,6 +181,7 @@ class Message:
     """One WhatsApp message, either way. An outbound one may be known by a callback before anybody says what it was."""
 
     sid: str
+    thread: str
     direction: str
     status: str
     at_ms: int
@@ -195,6 +196,11 @@ class Message:
     profile_name: str | None = None
     choice: str | None = None
     media: tuple[Mapping[str, str], ...] = ()
+
+    @property
+    def is_rumour(self) -> bool:
+        """Only a callback told of it: no send and no contact of ours has named it."""
+        return self.direction == "outbound" and self.reply_id is None
 
 
 Change: TypeAlias = Conversation | Message | Reply | DeadLetter

@@ -1,12 +1,13 @@
 """How far a message came: callbacks are lost, late, doubled and out of order, and end in the same state."""
 
+from dataclasses import replace
 from itertools import combinations, permutations
 
 import pytest
 
 from projections.message_status import merge_status
 from projections.state import Message
-from tests.projections.scenario import Fact, again, generated, given, received, sent, started, status
+from tests.projections.scenario import THREAD, Fact, History, again, generated, given, received, sent, started, status, with_known
 
 WAY_OF_A_DELIVERED_ONE = ("accepted", "queued", "sending", "sent", "delivered", "read")
 FAILURES = ("failed", "undelivered")
@@ -17,7 +18,7 @@ SENT = HELD.when(sent("r1", "a1"))
 
 
 def message(told: str) -> Message:
-    return Message("SM1", "outbound", told, 0, "e1")
+    return Message("SM1", THREAD, "outbound", told, 0, "e1")
 
 
 # ------------------------------------------------------------------------------------------------------ the lattice
@@ -118,3 +119,49 @@ def test_a_callback_about_something_unknown_changes_no_reply_and_no_conversation
     then = SENT.when(late)
     assert then.state.replies == SENT.state.replies
     assert then.conversation == SENT.conversation
+
+
+# ------------------------------------------------------------------------------------------------- what is not meant
+
+
+OTHERS = Message("SM-a1", "whatsapp:+14155238886|whatsapp:+551188888", "outbound", "sent", 0, "e1", reply_id="r9", part=0)
+RUMOUR_ELSEWHERE = replace(OTHERS, reply_id=None, part=None)
+
+
+def knowing(history: History, *messages: Message) -> History:
+    return replace(history, state=with_known(history.state, {message.sid: message for message in messages}))
+
+
+def test_a_message_counts_though_a_callback_spoke_of_its_sid_before() -> None:
+    then = HELD.when(status(None, "failed", sid="SM-x", code=63016), received("m2", sid="SM-x"))
+    assert then.waiting == ("m2",)
+    told = then.messages["SM-x"]
+    assert (told.direction, told.status, told.error_code, told.event, told.body) == ("inbound", "received", None, "m2", "Olá")
+    assert then.when(received("m3", sid="SM-x")).waiting == ("m2",)
+
+
+def test_a_callback_changes_nothing_about_what_the_contact_wrote() -> None:
+    then = HELD.when(status("a1", "failed", sid="SM-m1", code=63016))
+    assert then.rows == HELD.rows
+    assert then.state.replies == HELD.state.replies
+
+
+def test_a_callback_changes_nothing_about_a_message_on_another_thread() -> None:
+    for other in (OTHERS, replace(OTHERS, direction="inbound", reply_id=None), RUMOUR_ELSEWHERE):
+        then = knowing(HELD, other).when(status("a1", "failed", code=63016))
+        assert then.rows == HELD.rows
+        assert then.state.replies == HELD.state.replies
+
+
+def test_a_send_takes_a_sid_that_a_callback_on_another_thread_spoke_of_and_nothing_of_what_it_said() -> None:
+    spoken_of = replace(RUMOUR_ELSEWHERE, status="failed", error_code=63016)
+    then = knowing(HELD, spoken_of).when(sent("r1", "a1"))
+    told = then.messages["SM-a1"]
+    assert (told.thread, told.status, told.error_code, told.reply_id) == (THREAD, "queued", None, "r1")
+
+
+def test_a_send_takes_no_sid_that_is_another_message() -> None:
+    for other in (OTHERS, replace(OTHERS, thread=THREAD, direction="inbound", reply_id=None)):
+        then = knowing(HELD, other).when(sent("r1", "a1"))
+        assert then.rows == HELD.rows
+        assert then.part("r1").status == "started"

@@ -158,7 +158,7 @@ async def test_two_projectors_on_the_same_partitions_neither_double_nor_lose(
         nonlocal collisions
         while await positions_in(database) != {record.partition: record.position for record in log.records}:
             try:
-                await projecting.catch_up(log.records, batch=7)
+                await projecting.catch_up(log.records, batch=2)
             except CheckpointMoved:
                 collisions += 1
 

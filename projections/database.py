@@ -12,7 +12,7 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from projections.postgres_errors import sorted_errors
-from streams.errors import ConfigurationError
+from streams.errors import ConfigurationError, ReadModelUnavailable
 
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 """A connection of the pool."""
@@ -52,7 +52,7 @@ class Database:
         """
         with sorted_errors():
             pool = await self._opened()
-            async with pool.acquire(timeout=COMMAND_TIMEOUT_SECONDS) as connection, _transaction(connection, readonly=readonly):
+            async with _acquired(pool) as connection, _transaction(connection, readonly=readonly):
                 yield connection
 
     async def close(self) -> None:
@@ -88,6 +88,31 @@ def _is_transaction_pooler(url: str) -> bool:
 
 
 @asynccontextmanager
+async def _acquired(pool: asyncpg.Pool) -> AsyncIterator[Connection]:
+    """A connection of the pool. Raises `ReadModelUnavailable` where it, or the pool, is gone."""
+    try:
+        async with pool.acquire(timeout=COMMAND_TIMEOUT_SECONDS) as connection:
+            try:
+                yield connection
+            except asyncpg.InterfaceError as error:
+                if _is_gone(connection):
+                    raise ReadModelUnavailable(type(error).__name__) from error
+                raise
+    except asyncpg.InterfaceError as error:
+        if pool.is_closing():
+            raise ReadModelUnavailable(type(error).__name__) from error
+        raise
+
+
+def _is_gone(connection: Connection) -> bool:
+    """Closed, or taken from us when the pool was cut off."""
+    try:
+        return connection.is_closed()
+    except asyncpg.InterfaceError:
+        return True
+
+
+@asynccontextmanager
 async def _transaction(connection: Connection, *, readonly: bool) -> AsyncIterator[None]:
     """
     In it unqualified names resolve to the read model, whoever signed in.
@@ -99,7 +124,7 @@ async def _transaction(connection: Connection, *, readonly: bool) -> AsyncIterat
         await connection.execute(f"BEGIN{' READ ONLY' if readonly else ''}; SET LOCAL search_path = {SCHEMA}")
         yield
     except BaseException:
-        if not connection.is_closed():
+        if not _is_gone(connection):
             await connection.execute("ROLLBACK")
         raise
     await connection.execute("COMMIT")

@@ -27,7 +27,6 @@ _OUTDATED = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.
 _UNAVAILABLE = (
     OSError,
     TimeoutError,
-    asyncpg.InterfaceError,
     asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
@@ -45,6 +44,9 @@ _UNAVAILABLE = (
 """
 What may pass: the server is away, restarts, is full, is read-only after a failover, or ended this transaction as a deadlock's
 victim or for its silence; and what poolers answer that have no connection (XX000) or lent a statement to another client.
+
+What the driver calls an `InterfaceError` is not here: it says so of a connection that is gone, and of our own mistakes too. Who
+has the connection in hand can tell.
 """
 
 

@@ -14,7 +14,7 @@ from projections.migrate import migrate
 from projections.reader import Reader
 from simulator.servers import EmbeddedPostgres, free_port
 from streams.errors import ConfigurationError, ReadModelUnavailable, TransientError
-from tests.projections.faults import FaultyDatabase, Statements
+from tests.projections.faults import FaultyDatabase, Statements, terminate
 from tests.projections.proxy import Wire
 from tests.projections.random_log import random_log
 from tests.projections.read_model import Log, Projecting, assert_means, dump, positions_in, thread_in
@@ -153,6 +153,27 @@ async def test_what_may_pass_is_transient(database: Database, state: str) -> Non
 
     async with database.transaction() as connection:
         assert await connection.fetchval("SELECT 1") == 1
+
+
+async def test_a_mistake_of_ours_is_no_outage(database: Database) -> None:
+    """Who took it for one would try it again for ever."""
+    with pytest.raises(asyncpg.InterfaceError, match="expects 1 argument"):
+        async with database.transaction() as connection:
+            await connection.fetchval("SELECT $1::integer")
+
+    async with database.transaction() as connection:
+        assert await connection.fetchval("SELECT 1") == 1
+
+
+async def test_a_connection_that_went_away_between_two_statements_is_an_outage(database: Database, read_model_url: str) -> None:
+    async def use_it_when_it_is_gone() -> None:
+        async with database.transaction() as connection:
+            await terminate(read_model_url, await connection.fetchval("SELECT pg_backend_pid()"))
+            await eventually(connection.is_closed)
+            await connection.fetchval("SELECT 1")
+
+    with pytest.raises(ReadModelUnavailable):
+        await use_it_when_it_is_gone()
 
 
 async def test_missing_tables_name_the_command_and_are_found_without_a_restart(database_url: str) -> None:

@@ -3,13 +3,16 @@
 import aiohttp
 import typer
 
+from commands.clock import clock
+from commands.conversations import conversations
 from commands.dead_letters import dead_letters
 from commands.dev import dev
 from commands.migrate import migrate
 from commands.say import say
 from commands.sends import sends
+from commands.status import status
 from commands.terminal import Complaint, complaints
-from streams.errors import FatalError, ProsaError
+from streams.errors import FatalError, LogUnavailable, ProsaError, ReadModelUnavailable
 
 app = typer.Typer(
     name="prosa",
@@ -22,6 +25,9 @@ app = typer.Typer(
 app.command(epilog="Example: prosa dev --port 8080 --workers 3")(dev)
 app.command(epilog='Example: prosa say "Olá!" --from whatsapp:+5511988887777')(say)
 app.command(epilog="Example: prosa migrate --sql > prosa.sql")(migrate)
+app.command(epilog="Example: prosa status --watch")(status)
+app.add_typer(conversations, name="conversations")
+app.add_typer(clock, name="clock")
 app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(sends, name="sends")
 
@@ -35,6 +41,10 @@ def main() -> None:
         app()
     except FatalError as error:
         _complain(str(error), error.exit_code)
+    except LogUnavailable as error:
+        _complain(f"the log of REDIS_URL: {error}")
+    except ReadModelUnavailable as error:
+        _complain(f"the read model of DATABASE_URL: {error}")
     except (ProsaError, DevelopmentError, ServerError, Complaint) as error:
         _complain(str(error))
     except aiohttp.ClientError as error:

@@ -1,0 +1,51 @@
+"""`prosa clock`: later at once, while developing."""
+
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from commands.acting import act_on
+from commands.development_options import DATA_DIRECTORY, Directory
+from commands.terminal import console
+
+if TYPE_CHECKING:
+    from operations.connection import Connection
+
+clock = typer.Typer(no_args_is_help=True, help="The development clock: silence without waiting for it.")
+
+_UNITS = {"s": "seconds", "m": "minutes", "min": "minutes", "h": "hours", "d": "days"}
+_LENGTH = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(s|m|min|h|d)")
+
+
+@clock.callback()
+def _group() -> None:
+    """A group, so that its one command has a name."""
+
+
+@clock.command(epilog="Example: prosa clock advance 20m")
+def advance(
+    by: Annotated[str, typer.Argument(metavar="LENGTH", help="How much later it is to be: 90s, 20m, 25h or 2d.")],
+    data: Directory = DATA_DIRECTORY,
+) -> None:
+    """
+    Let time pass: what becomes due by then is idle or expired at once.
+
+    Development only, and it never goes back: the log's time runs ahead of the world's from here on.
+    """
+    from operations import clock as operation
+
+    length = _length(by)
+
+    async def act(connection: "Connection") -> timedelta:
+        return await operation.advance(connection, length)
+
+    console.print(f"It is {by} later; in all the log's time is {act_on(data, act)} ahead.")
+
+
+def _length(text: str) -> timedelta:
+    found = _LENGTH.fullmatch(text.strip().lower())
+    if found is None:
+        raise typer.BadParameter("give a length such as 90s, 20m, 25h or 2d", param_hint="LENGTH")
+    return timedelta(**{_UNITS[found[2]]: float(found[1])})

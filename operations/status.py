@@ -1,0 +1,142 @@
+"""How the system stands: who serves what, how far behind it is, and what waits for whom. It only looks, and makes nothing."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from operations.connection import Connection
+from projections.changes import RESPONDER, SENDER
+from projections.database import sql
+from streams.errors import ProsaError
+from streams.lag import Lag, lag_after, lag_of_group
+from streams.log import Holder
+from streams.partitions import START
+
+PROJECTOR = "projector"
+_DEAD_LETTERS = "dead letters of the "
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How much waits, and how long the oldest of it has, by the log's clock."""
+
+    number: int = 0
+    oldest_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LogStatus:
+    """
+    The log as it stands: who holds each partition, and each group's lag in each.
+
+    The projector's is there only where Postgres answers too, since its positions stand there.
+    """
+
+    partitions: int
+    epoch: int
+    holders: Mapping[int, Holder]
+    lags: Mapping[str, Mapping[int, Lag]]
+
+    @property
+    def unserved(self) -> list[int]:
+        """Partitions that nobody serves."""
+        return [partition for partition in range(self.partitions) if partition not in self.holders]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadModelStatus:
+    """
+    The read model as it stands.
+
+    `tick_age_seconds` is that of the partition whose last tick is oldest, None where one never had any. `clock_ahead_seconds`
+    is the development offset, 0 in production.
+    """
+
+    conversations: Mapping[str, int]
+    unanswered_by_ai: Waiting
+    unanswered_by_person: Waiting
+    unsent: Waiting
+    unconfirmed: Waiting
+    dead_letters: Mapping[str, Waiting]
+    skipped_events: int
+    tick_age_seconds: float | None
+    clock_ahead_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class SystemStatus:
+    """What could be seen. Where log or read model could not be looked at, `problems` says why, by its name."""
+
+    log: LogStatus | None
+    read_model: ReadModelStatus | None
+    problems: Mapping[str, str]
+
+
+async def status(connection: Connection) -> SystemStatus:
+    """Look everywhere at once; what does not answer is told, and the rest is shown all the same."""
+    problems: dict[str, str] = {}
+    rows = asyncio.create_task(_rows(connection))
+    log = asyncio.create_task(_log(connection))
+    await asyncio.wait([rows, log])
+    for name, task in (("log", log), ("read_model", rows)):
+        error = task.exception()
+        if isinstance(error, ProsaError):
+            problems[name] = str(error) or type(error).__name__
+        elif error:
+            raise error
+    found = None if "read_model" in problems else rows.result()
+    seen = None if "log" in problems else log.result()
+    if seen and found:
+        try:
+            seen = await _with_projector(connection, seen, found[0])
+        except ProsaError as error:
+            problems["log"] = str(error)
+    return SystemStatus(seen, _read_model(*found) if found else None, problems)
+
+
+async def _log(connection: Connection) -> LogStatus:
+    await connection.join()
+    log = connection.log
+    lags = {group: await lag_of_group(log, group) for group in (RESPONDER, SENDER)}
+    return LogStatus(log.partitions, log.epoch, await log.holders(), lags)
+
+
+async def _with_projector(connection: Connection, seen: LogStatus, partitions: Any) -> LogStatus:
+    """The log's end is looked at after the checkpoints, so that what is new since then counts as not folded yet."""
+    positions = dict.fromkeys(range(seen.partitions), START)
+    positions |= {row["partition"]: row["position"] for row in partitions if row["epoch"] == seen.epoch}
+    lags = await lag_after(connection.log, positions)
+    return LogStatus(seen.partitions, seen.epoch, seen.holders, {PROJECTOR: lags, **seen.lags})
+
+
+async def _rows(connection: Connection) -> tuple[Any, Any, Any]:
+    async with connection.database.transaction(readonly=True) as reading:
+        return (
+            await reading.fetch(sql("status_partitions")),
+            await reading.fetch(sql("status_conversations")),
+            await reading.fetch(sql("status_waiting")),
+        )
+
+
+def _read_model(partitions: Any, conversations: Any, waiting: Any) -> ReadModelStatus:
+    found = {row["kind"]: Waiting(row["number"], _seconds(row["oldest_ms"])) for row in waiting}
+    nothing = Waiting()
+    tick_ages = [row["now_ms"] - row["ticked_at_ms"] for row in partitions if row["ticked_at_ms"] is not None]
+    return ReadModelStatus(
+        conversations={row["status"]: row["number"] for row in conversations},
+        unanswered_by_ai=found.get("unanswered by the AI", nothing),
+        unanswered_by_person=found.get("unanswered by a person", nothing),
+        unsent=found.get("unsent", nothing),
+        unconfirmed=found.get("unconfirmed", nothing),
+        dead_letters={
+            kind.removeprefix(_DEAD_LETTERS): each for kind, each in sorted(found.items()) if kind.startswith(_DEAD_LETTERS)
+        },
+        skipped_events=found.get("skipped", nothing).number,
+        tick_age_seconds=_seconds(max(tick_ages)) if len(tick_ages) == len(partitions) and tick_ages else None,
+        clock_ahead_seconds=max((row["clock_offset_ms"] for row in partitions), default=0) / 1000,
+    )
+
+
+def _seconds(milliseconds: int | None) -> float | None:
+    return None if milliseconds is None else max(0, milliseconds) / 1000

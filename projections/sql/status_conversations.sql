@@ -1,0 +1,1 @@
+SELECT status, count(*) AS number FROM conversations GROUP BY status

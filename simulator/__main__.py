@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     add("--read-after", type=float, default=delays.read_seconds, metavar="SECONDS")
     add("--window-hours", type=float, default=24.0, help="how long a contact may be answered freely")
     add("--seed", type=int, default=0, help="of the faults")
+    add("--open-control", action="store_true", help="for a container: let whoever reaches the port do what Twilio does not have")
     add("--ledger", type=Path, help="the file that brings messages back after a restart")
     return result
 
@@ -70,6 +71,7 @@ def settings_of(arguments: argparse.Namespace, environment: Mapping[str, str]) -
         delays=StageDelays(arguments.sent_after, arguments.delivered_after, arguments.read_after),
         window_hours=arguments.window_hours,
         seed=arguments.seed,
+        is_control_open=arguments.open_control,
         ledger_path=arguments.ledger,
     )
 

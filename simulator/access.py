@@ -1,4 +1,4 @@
-"""Who may call: API clients by basic auth, the control plane from this machine only."""
+"""Who may call: API clients by basic auth, the control plane from this machine only, unless it is opened."""
 
 import base64
 import binascii
@@ -23,6 +23,12 @@ def require_credentials(request: Request, simulation: Annotated[Simulation, Depe
 def require_own_account(account_sid: str, request: Request, simulation: Annotated[Simulation, Depends(simulation_of)]) -> None:
     if account_sid != simulation.settings.account_sid:
         raise not_found(request.url.path)
+
+
+def require_control(request: Request, simulation: Annotated[Simulation, Depends(simulation_of)]) -> None:
+    """In a container nobody comes from the loopback address: there, whoever publishes the port decides who reaches it."""
+    if not simulation.settings.is_control_open:
+        require_loopback(request)
 
 
 def require_loopback(request: Request) -> None:

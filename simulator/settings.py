@@ -53,4 +53,6 @@ class SimulatorSettings:
     delays: StageDelays = StageDelays()
     window_hours: float = 24.0
     seed: int = 0
+    is_control_open: bool = False
+    """Whether others than this machine may write as a contact, plan faults and so on; nobody is asked who they are."""
     ledger_path: Path | None = None

@@ -1,17 +1,19 @@
 """The ledger: what each phone received, kept across restarts."""
 
 import asyncio
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from fastapi import Request
 from starlette.exceptions import HTTPException
 
-from simulator.access import require_loopback
+from simulator.access import require_control, require_loopback
 from simulator.account import Account
 from simulator.ledger import Kind, Ledger
 from simulator.messages import Message
 from simulator.settings import StageDelays
+from simulator.simulation import started
 from tests.simulator.stand_in import ANA, BIA, SENDER, Door, StandIn, authorization, eventually, running, settings
 
 
@@ -144,6 +146,16 @@ def test_the_control_plane_is_for_this_machine_only() -> None:
     require_loopback(Request({"type": "http", "client": ("127.0.0.1", 1)}))
     with pytest.raises(HTTPException):
         require_loopback(Request({"type": "http", "client": ("10.0.0.1", 1)}))
+
+
+async def test_a_control_plane_that_was_opened_is_for_everybody_who_reaches_it() -> None:
+    """As in a container, where nobody comes from the loopback address."""
+    for is_open in (True, False):
+        simulation = started(settings(is_control_open=is_open))
+        stranger = Request({"type": "http", "client": ("172.18.0.1", 1)})
+        with nullcontext() if is_open else pytest.raises(HTTPException):
+            require_control(stranger, simulation)
+        await simulation.close()
 
 
 @pytest.mark.parametrize("path", ["health", "ledger", "phones"])

@@ -48,7 +48,7 @@ LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-
 lock: ## Resolve the dependencies anew (needs uv)
 	$(LOCK) pyproject.toml --extra embedded --extra otel --extra dev -o requirements.lock
 	$(LOCK) pyproject.toml --extra otel -c requirements.lock -o docker/runtime.lock
-	$(LOCK) pyproject.toml --extra otel --extra simulator -c requirements.lock -o docker/simulator.lock
+	printf 'jinja2\ntwilio\n' | $(LOCK) - -c requirements.lock -o docker/simulator.lock
 	echo hatchling | $(LOCK) - -c requirements.lock -o docker/build.lock
 
 clean: ## Remove .venv, caches and the embedded servers' data

@@ -14,8 +14,13 @@ def settings_here(data: Path) -> Settings:
     Where `prosa dev` runs in the directory `data`, its addresses come before the environment's and `.env`'s, which were not
     used to start it; with `ENVIRONMENT=production` in the environment nobody looks there. Raises `ConfigurationError`.
     """
+    return load_settings(**addresses_here(data))
+
+
+def addresses_here(data: Path) -> dict[str, str]:
+    """What `prosa dev` in this directory was started with, by field of the settings; nothing where none is to be looked for."""
     directory = RunDirectory(data)
     if os.environ.get("ENVIRONMENT", "").lower() == Environment.PRODUCTION or not directory.is_claimed:
-        return load_settings()
+        return {}
     given = {name.lower(): value for name, value in directory.read_addresses().items()}
-    return load_settings(**{name: value for name, value in given.items() if name in Settings.model_fields})
+    return {name: value for name, value in given.items() if name in Settings.model_fields}

@@ -48,7 +48,8 @@ class TwilioClient:
     def __init__(self, *, account_sid: str, auth_token: str, api_url: str = TWILIO_API_URL, timeout_seconds: float = 5.0) -> None:
         self._api_url = api_url.rstrip("/")
         self._messaging_url = TWILIO_MESSAGING_URL if self._api_url == TWILIO_API_URL else self._api_url
-        self._messages_url = f"{self._api_url}/2010-04-01/Accounts/{account_sid}/Messages"
+        self._account_url = f"{self._api_url}/2010-04-01/Accounts/{account_sid}"
+        self._messages_url = f"{self._account_url}/Messages"
         self._authorization = aiohttp.encode_basic_auth(account_sid, auth_token)
         self._timeout_seconds = timeout_seconds
         self._session: aiohttp.ClientSession | None = None
@@ -105,6 +106,13 @@ class TwilioClient:
         """The message of this sid as it stands now, or None where Twilio knows none."""
         message = read_result(await self._call("GET", f"{self._messages_url}/{quote(sid, safe='')}.json"))
         return None if message is None else listed(message)
+
+    async def account_status(self) -> str:
+        """`active`, `suspended` or `closed`. It changes nothing, and proves the credentials."""
+        account = read_result(await self._call("GET", f"{self._account_url}.json"))
+        if account is None:
+            raise TwilioRefused("account: status 404")
+        return str(account.get("status"))
 
     async def show_typing(self, message_sid: str) -> None:
         """Show typing dots below the contact's message, which also marks it as read. A failure is only logged."""

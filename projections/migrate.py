@@ -6,11 +6,14 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
 from projections.postgres_errors import sorted_errors
 from streams.errors import FatalError
+
+NEWER = "the database was brought up to date by a newer version of Prosa"
 
 _FOLDER = Path(__file__).parent / "migrations"
 
@@ -31,8 +34,23 @@ def migrate(database_url: str) -> Sequence[str]:
         except DBAPIError as error:
             raise _as_the_driver_raised_it(error) from None
         except CommandError:
-            raise FatalError("the database was brought up to date by a newer version of Prosa") from None
+            raise FatalError(NEWER) from None
     return remarks
+
+
+def migrations_after(revision: str | None) -> Sequence[str]:
+    """
+    The migrations that a database at this revision lacks, the oldest first; None: it has none yet.
+
+    Raises `FatalError` where this version does not know the revision.
+    """
+    scripts = ScriptDirectory.from_config(_config())
+    known = [script.revision for script in reversed(list(scripts.walk_revisions()))]
+    if revision is None:
+        return known
+    if revision not in known:
+        raise FatalError(NEWER)
+    return known[known.index(revision) + 1 :]
 
 
 def migrations_as_sql() -> str:

@@ -7,7 +7,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from simulator import control_api, media_api, messages_api, typing_api
+from simulator import account_api, control_api, media_api, messages_api, typing_api
 from simulator.errors import RestError, not_found
 from simulator.settings import SimulatorSettings
 from simulator.simulation import started
@@ -27,7 +27,14 @@ def create_app(settings: SimulatorSettings) -> FastAPI:
     app = FastAPI(title="Twilio stand-in", lifespan=lifespan, openapi_url=None)
     app.add_exception_handler(RestError, _refusal)
     app.add_exception_handler(HTTPException, _http_error)
-    for router in (messages_api.router, media_api.router, media_api.cdn, typing_api.router, control_api.router):
+    for router in (
+        account_api.router,
+        messages_api.router,
+        media_api.router,
+        media_api.cdn,
+        typing_api.router,
+        control_api.router,
+    ):
         app.include_router(router)
     return app
 

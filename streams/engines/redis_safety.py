@@ -37,13 +37,19 @@ async def _refuse_old(client: Client) -> None:
         raise ConfigurationError(f"REDIS_URL names a server of version {version}; the log needs Redis 7.0 or newer, or Valkey")
 
 
-async def _problems(client: Client) -> list[str]:
+async def configuration_of(client: Client) -> dict[str, str]:
+    """What the server says of itself under the names of `REMEDIES`; nothing where it hides its CONFIG."""
+    config: dict[str, str] = {}
     try:
-        config: dict[str, str] = {}
         for name in REMEDIES:
             config |= await client.config_get(name)
     except ResponseError:
-        return [HIDDEN]
+        return {}
+    return config
+
+
+async def _problems(client: Client) -> list[str]:
+    config = await configuration_of(client)
     if not config:
         return [HIDDEN]
     return [remedy for name, (safe, remedy) in REMEDIES.items() if config.get(name) != safe]

@@ -1,0 +1,1 @@
+"""What is well with a system and what is not, each with its remedy: one file per thing that is looked at. Nothing here writes."""

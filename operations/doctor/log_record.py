@@ -1,0 +1,27 @@
+"""What the log says of itself: how many partitions it was made with."""
+
+from collections.abc import Sequence
+
+from operations.doctor.findings import Finding, Group, error, warning, well
+from operations.doctor.system import System
+from streams.engines.redis_connection import unavailable_on_failure
+from streams.engines.redis_log import META_KEY
+
+
+async def log_record(system: System) -> Sequence[Finding]:
+    wanted = system.settings.stream_partitions
+    with unavailable_on_failure():
+        recorded = await system.redis.hget(META_KEY, "partitions")
+    if recorded is None:
+        return [
+            warning(Group.MISSING, "The log is not started yet: it is empty.", "start webhook, handlers and clock, or: prosa dev")
+        ]
+    if int(recorded) != wanted:
+        return [
+            error(
+                Group.CONFIGURED,
+                f"The log was made with {int(recorded)} partitions, and STREAM_PARTITIONS says {wanted}.",
+                f"set STREAM_PARTITIONS={int(recorded)}, or REDIS_URL to another log",
+            )
+        ]
+    return [well(Group.CONFIGURED, f"The log has {wanted} partitions, as STREAM_PARTITIONS says.")]

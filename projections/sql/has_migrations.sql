@@ -1,0 +1,1 @@
+SELECT to_regclass('prosa.alembic_version') IS NOT NULL

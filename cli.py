@@ -7,11 +7,13 @@ from commands.clock import clock
 from commands.conversations import conversations
 from commands.dead_letters import dead_letters
 from commands.dev import dev
+from commands.doctor import doctor
 from commands.migrate import migrate
 from commands.say import say
 from commands.sends import sends
 from commands.status import status
 from commands.terminal import Complaint, complaints
+from commands.version import common
 from streams.errors import FatalError, LogUnavailable, ProsaError, ReadModelUnavailable
 
 app = typer.Typer(
@@ -22,8 +24,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+app.callback()(common)
 app.command(epilog="Example: prosa dev --port 8080 --workers 3")(dev)
 app.command(epilog='Example: prosa say "Olá!" --from whatsapp:+5511988887777')(say)
+app.command(epilog="Example: prosa doctor --twilio --model")(doctor)
 app.command(epilog="Example: prosa migrate --sql > prosa.sql")(migrate)
 app.command(epilog="Example: prosa status --watch")(status)
 app.add_typer(conversations, name="conversations")

@@ -5,9 +5,11 @@ import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from cli import app
@@ -18,7 +20,18 @@ from tests.acceptance.processes import running_in
 from tests.acceptance.running import free_ports, prosa
 
 HOST = "127.0.0.1"
-COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]
+
+
+def commands(command: Any, *names: str) -> Iterator[tuple[str, ...]]:
+    """The whole tree: every command by its names, groups left out."""
+    below = getattr(command, "commands", {})
+    for name, each in below.items():
+        yield from commands(each, *names, name)
+    if not below:
+        yield names
+
+
+COMMANDS = list(commands(typer.main.get_command(app)))
 
 
 @pytest.fixture
@@ -46,14 +59,19 @@ def complaint(output: str) -> str:
 async def test_the_commands_are_listed(tmp_path: Path) -> None:
     code, output = await prosa("--help", directory=tmp_path)
     assert code == 0
-    assert set(COMMANDS) <= set(output.split())
+    assert {names[0] for names in COMMANDS} <= set(output.split())
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_the_help_of_every_command_has_an_example(command: str) -> None:
-    shown = CliRunner().invoke(app, [command, "--help"])
+@pytest.mark.parametrize("names", COMMANDS, ids=" ".join)
+def test_the_help_of_every_command_has_an_example(names: tuple[str, ...]) -> None:
+    shown = CliRunner().invoke(app, [*names, "--help"])
     assert shown.exit_code == 0
-    assert f"Example: prosa {command}" in " ".join(shown.output.split())
+    assert f"Example: prosa {' '.join(names)}" in " ".join(shown.output.split())
+
+
+def test_subcommands_are_commands_too() -> None:
+    """The walk goes down: else nobody would look for their examples."""
+    assert {("conversations", "take"), ("clock", "advance"), ("dead-letters", "redrive")} <= set(COMMANDS)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from development.directory import RunDirectory
-from settings import Environment, Settings, load_settings
+from settings import Environment, Settings, load_database_url, load_settings
 
 
 def settings_here(data: Path) -> Settings:
@@ -15,6 +15,11 @@ def settings_here(data: Path) -> Settings:
     used to start it; with `ENVIRONMENT=production` in the environment nobody looks there. Raises `ConfigurationError`.
     """
     return load_settings(**addresses_here(data))
+
+
+def database_url_here(data: Path) -> str:
+    """The read model of the same system; no other setting needs to be right. Raises `ConfigurationError`."""
+    return addresses_here(data).get("database_url") or load_database_url()
 
 
 def addresses_here(data: Path) -> dict[str, str]:

@@ -4,24 +4,26 @@ from typing import Annotated
 
 import typer
 
+from commands.configured import database_url_here
+from commands.development_options import DATA_DIRECTORY, Directory
 from commands.terminal import Complaint, console
-from settings import load_settings
 from streams.errors import ReadModelUnavailable
 
 
 def migrate(
     sql: Annotated[bool, typer.Option("--sql", help="Print the migrations as plain SQL, and change nothing.")] = False,
+    data: Directory = DATA_DIRECTORY,
 ) -> None:
-    """Bring the database of DATABASE_URL to the newest schema."""
+    """Bring the database of DATABASE_URL to the newest schema. Nothing else needs to be set."""
     from projections import migrate as migrations
 
     if sql:
         typer.echo(migrations.migrations_as_sql())
         return
     try:
-        remarks = migrations.migrate(load_settings().database_url.get_secret_value())
+        remarks = migrations.migrate(database_url_here(data))
     except ReadModelUnavailable as error:
-        raise Complaint(f"the database of DATABASE_URL does not answer: {error}") from None
+        raise Complaint(f"Postgres does not answer: {error}; start it, or set DATABASE_URL to where it listens") from None
     for remark in remarks:
         console.print(remark, style="yellow", soft_wrap=True)
     console.print("The database is up to date.")

@@ -50,7 +50,7 @@ class Database:
         Reads use one too: a transaction pooler keeps a statement and its execution together only inside one. Raises
         `ReadModelUnavailable` and `ConfigurationError`; after the former nobody knows whether it was committed.
         """
-        with sorted_errors():
+        with sorted_errors(self._url):
             pool = await self._opened()
             async with _acquired(pool) as connection, _transaction(connection, readonly=readonly):
                 yield connection

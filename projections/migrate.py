@@ -28,7 +28,7 @@ def migrate(database_url: str) -> Sequence[str]:
     config = _config()
     remarks: list[str] = []
     config.attributes.update(url=database_url, remarks=remarks)
-    with sorted_errors():
+    with sorted_errors(database_url):
         try:
             command.upgrade(config, "head")
         except DBAPIError as error:

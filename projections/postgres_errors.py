@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import asyncpg
 
+from settings.addresses import server_of
 from streams.errors import ConfigurationError, ReadModelUnavailable
 
 UNWRITABLE = (
@@ -50,14 +51,30 @@ has the connection in hand can tell.
 """
 
 
+_REMEDIES = (
+    (asyncpg.InvalidCatalogNameError, "create the database that it names, or name another"),
+    (asyncpg.InvalidAuthorizationSpecificationError, "put the right user and password into it"),
+    (asyncpg.InsufficientPrivilegeError, "let it name a role that may: GRANT prosa_app TO that role"),
+    (asyncpg.exceptions.ClientConfigurationError, "look at what follows the ?"),
+)
+
+POSTGRES_PORT = 5432
+
+
 @contextmanager
-def sorted_errors() -> Iterator[None]:
-    """Raises `ReadModelUnavailable` for what may pass, and `ConfigurationError`, which never shows the URL, for what will not."""
+def sorted_errors(url: str) -> Iterator[None]:
+    """
+    Raises `ReadModelUnavailable` for what may pass, and `ConfigurationError` for what will not.
+
+    Of the URL, host and port are told; neither user nor password.
+    """
     try:
         yield
     except _OUTDATED as error:
         raise ReadModelUnavailable("the tables are missing, outdated, or closed to this user; run: prosa migrate") from error
     except _MISCONFIGURED as error:
-        raise ConfigurationError(f"DATABASE_URL: Postgres answers {type(error).__name__}") from None
+        remedy = next((remedy for kind, remedy in _REMEDIES if isinstance(error, kind)), "correct it")
+        server = server_of(url, POSTGRES_PORT)
+        raise ConfigurationError(f"DATABASE_URL: Postgres at {server} answers {type(error).__name__}; {remedy}") from None
     except _UNAVAILABLE as error:
-        raise ReadModelUnavailable(type(error).__name__) from error
+        raise ReadModelUnavailable(f"{type(error).__name__}: {server_of(url, POSTGRES_PORT)} (DATABASE_URL)") from error

@@ -168,7 +168,11 @@ async def test_the_migrations_as_sql_need_no_database_and_do_the_same(database_u
 @pytest.mark.parametrize(
     ("url", "told", "exit_code"),
     [
-        ("postgresql://nobody@127.0.0.1:1/nothing", "the database of DATABASE_URL does not answer", 1),
+        (
+            "postgresql://nobody@127.0.0.1:1/nothing",
+            "Postgres does not answer: ConnectionRefusedError: 127.0.0.1:1 (DATABASE_URL); start it",
+            1,
+        ),
         ("nonsense", "DATABASE_URL does not begin with postgresql://", WRONG_SETTINGS),
     ],
 )

@@ -34,7 +34,7 @@ async def clock(system: System) -> Sequence[Finding]:
 
 
 async def _last_tick_ms(system: System, partition: int) -> int:
-    with unavailable_on_failure():
+    with unavailable_on_failure(system.redis):
         entries = await system.redis.xrevrange(stream_key(partition), count=LOOKED_AT)
     for entry_id, fields in entries:
         if name_of(fields.get(FIELD, b"")) == ClockTicked.name:

@@ -10,7 +10,7 @@ from streams.engines.redis_log import META_KEY
 
 async def log_record(system: System) -> Sequence[Finding]:
     wanted = system.settings.stream_partitions
-    with unavailable_on_failure():
+    with unavailable_on_failure(system.redis):
         recorded = await system.redis.hget(META_KEY, "partitions")
     if recorded is None:
         return [

@@ -13,7 +13,7 @@ FULL, NEARLY_FULL = 0.9, 0.7
 
 
 async def log_safety(system: System) -> Sequence[Finding]:
-    with unavailable_on_failure():
+    with unavailable_on_failure(system.redis):
         config = await configuration_of(system.redis)
         memory: dict[str, Any] = await system.redis.info("memory")
         persistence: dict[str, Any] = await system.redis.info("persistence")

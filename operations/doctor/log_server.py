@@ -19,10 +19,10 @@ REMEDIES = {
 
 async def log_server(system: System) -> Sequence[Finding]:
     try:
-        with unavailable_on_failure():
+        with unavailable_on_failure(system.redis):
             info: dict[str, Any] = await system.redis.info("server")
     except LogUnavailable as failure:
-        code = str(failure).rpartition(": ")[2]
+        code = str(failure).partition(": ")[0]
         remedy = REMEDIES.get(code, "start it, or set REDIS_URL to where it listens")
         return [error(Group.REACHABLE, f"The log at {system.log_server} does not answer: {code}.", remedy)]
     name, version = _name(info), str(info.get("redis_version", "0"))

@@ -13,7 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from streams.errors import LogUnavailable
+from streams.errors import ConfigurationError, LogUnavailable
 
 Client: TypeAlias = Any
 """A `redis.asyncio.Redis`; its own annotations mix in those of the synchronous client, and `execute_command` has none."""
@@ -23,19 +23,24 @@ def connect(url: str, *, connections: int, timeout_seconds: float) -> Client:
     """
     A client that connects at its first command, and never repeats one.
 
-    redis-py would retry three times, which could append an event twice and triple every limit in time.
+    redis-py would retry three times, which could append an event twice and triple every limit in time. Raises
+    `ConfigurationError` for an option in the URL that redis-py does not know.
     """
-    pool: BlockingConnectionPool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=connections,
-        timeout=timeout_seconds,
-        socket_timeout=timeout_seconds,
-        socket_connect_timeout=timeout_seconds,
-        socket_keepalive=True,
-        retry=Retry(NoBackoff(), 0),
-        protocol=2,
-    )
-    pool.connection_class = _cancellable(pool.connection_class)
+    try:
+        pool: Any = BlockingConnectionPool.from_url(
+            url,
+            max_connections=connections,
+            timeout=timeout_seconds,
+            socket_timeout=timeout_seconds,
+            socket_connect_timeout=timeout_seconds,
+            socket_keepalive=True,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+        )
+        pool.connection_class = _cancellable(pool.connection_class)
+        pool.make_connection()  # opens nothing; it would be too late to fail with the first command
+    except (ValueError, TypeError, RedisError):
+        raise ConfigurationError("REDIS_URL has an option that redis-py does not take; look at what follows the ?") from None
     return Redis.from_pool(pool)
 
 
@@ -65,12 +70,21 @@ def _cancellable(connection_class: type[AbstractConnection]) -> type[AbstractCon
 
 
 @contextmanager
-def unavailable_on_failure() -> Iterator[None]:
-    """Turn what the client raises into `LogUnavailable`; its message is a code, for the driver's own may hold an address."""
+def unavailable_on_failure(client: Client) -> Iterator[None]:
+    """
+    Turn what the client raises into `LogUnavailable`: a code, then the server and the setting that names it.
+
+    The driver's own message is not told on, for it may hold what a script or a command was given.
+    """
     try:
         yield
     except (RedisError, OSError, TimeoutError) as error:
-        raise LogUnavailable(code_of(error)) from error
+        raise LogUnavailable(f"{code_of(error)}: {_server_of(client)} (REDIS_URL)") from error
+
+
+def _server_of(client: Client) -> str:
+    options: dict[str, Any] = client.connection_pool.connection_kwargs
+    return str(options["path"]) if "path" in options else f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
 
 
 def code_of(error: BaseException) -> str:

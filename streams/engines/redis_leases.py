@@ -93,18 +93,18 @@ class RedisLeases:
     async def renew(self, partitions: Collection[int]) -> Renewed:
         """Tell that we live, and renew by compare-and-set."""
         keys = [MEMBERS_KEY, *map(lease_key, partitions)]
-        with unavailable_on_failure():
+        with unavailable_on_failure(self._client):
             members, *kept = await self._renew(keys=keys, args=[self.member, self._life_ms, *partitions])
         return Renewed(members, frozenset(kept))
 
     async def members(self) -> int:
         """How many members have told lately that they live."""
-        with unavailable_on_failure():
+        with unavailable_on_failure(self._client):
             return int(await self._client.zcard(MEMBERS_KEY))
 
     async def free(self, partitions: Collection[int]) -> list[int]:
         """Which of these nobody holds."""
-        with unavailable_on_failure():
+        with unavailable_on_failure(self._client):
             holders = await self._client.mget([lease_key(partition) for partition in partitions])
         return [partition for partition, holder in zip(partitions, holders, strict=True) if holder is None]
 
@@ -116,26 +116,26 @@ class RedisLeases:
         held the partition before: this process has not ended.
         """
         keys = [HOLDERS_KEY, GENERATIONS_KEY, *map(lease_key, partitions)]
-        with unavailable_on_failure():
+        with unavailable_on_failure(self._client):
             taken = await self._claim(keys=keys, args=[self.member, self._life_ms, most, *partitions])
         return [Takeover(partition, generation, bool(graceful)) for partition, generation, graceful in taken]
 
     async def release(self, partition: int) -> None:
         """Give back by compare-and-delete. Also after a lease was lost: this process lives, and its work is cancelled."""
-        with unavailable_on_failure():
+        with unavailable_on_failure(self._client):
             await self._release(keys=[HOLDERS_KEY, lease_key(partition)], args=[self.member, partition])
 
     async def leave(self) -> None:
         """Be no member any more."""
-        with unavailable_on_failure():
+        with unavailable_on_failure(self._client):
             await self._client.zrem(MEMBERS_KEY, self.member)
 
     async def suspicion(self, group: str, partition: int) -> Suspicion:
         """What the group remembers of takeovers; only the owner asks and writes."""
-        with unavailable_on_failure():
+        with unavailable_on_failure(self._client):
             found = await self._client.hget(f"prosa:takeovers:{group}", str(partition))
         return Suspicion(**json.loads(found)) if found else Suspicion()
 
     async def remember(self, group: str, partition: int, suspicion: Suspicion) -> None:
-        with unavailable_on_failure():
+        with unavailable_on_failure(self._client):
             await self._client.hset(f"prosa:takeovers:{group}", str(partition), json.dumps(asdict(suspicion)))

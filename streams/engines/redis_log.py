@@ -69,7 +69,7 @@ class RedisEventLog:
         return self._is_production
 
     async def start(self) -> None:
-        with unavailable_on_failure():
+        with unavailable_on_failure(self._commands):
             await refuse_unsafe(self._commands, production=self._production, vouched=self._vouched)
             async with self._commands.pipeline(transaction=True) as pipeline:
                 pipeline.hsetnx(META_KEY, "partitions", str(self._partitions))
@@ -80,7 +80,7 @@ class RedisEventLog:
         await self.join()
 
     async def join(self) -> None:
-        with unavailable_on_failure():
+        with unavailable_on_failure(self._commands):
             partitions, epoch, environment = await self._commands.hmget(META_KEY, ["partitions", "epoch", "environment"])
         if partitions is None or epoch is None:
             raise LogUnavailable("nobody has started it yet; webhook, handlers and clock do")
@@ -96,7 +96,7 @@ class RedisEventLog:
     async def append(self, event: Event) -> Appended:
         partition = partition_of_subject(event.subject, self._partitions)
         key, value = stream_key(partition), encode(event)
-        with unavailable_on_failure():
+        with unavailable_on_failure(self._commands):
             async with asyncio.timeout(APPEND_SECONDS):
                 entry_id: bytes = await self._commands.execute_command("XADD", key, "*", FIELD, value)
         try:
@@ -111,14 +111,14 @@ class RedisEventLog:
             return []
         clock = asyncio.get_running_loop().time
         end = clock() + wait_seconds
-        with unavailable_on_failure():
+        with unavailable_on_failure(self._commands):
             while not (found := await self._xread(after, limit, min(end - clock(), BLOCK_SECONDS))):
                 if clock() >= end:
                     return []
         return found
 
     async def heads(self) -> Mapping[int, int]:
-        with unavailable_on_failure():
+        with unavailable_on_failure(self._commands):
             async with self._commands.pipeline(transaction=False) as pipeline:
                 for partition in range(self._partitions):
                     pipeline.xrevrange(stream_key(partition), count=1)
@@ -126,12 +126,12 @@ class RedisEventLog:
             return {partition: await self._head(partition, reply) for partition, reply in enumerate(replies)}
 
     async def time_ms(self) -> int:
-        with unavailable_on_failure():
+        with unavailable_on_failure(self._commands):
             seconds, microseconds = await self._commands.time()
         return int(seconds) * 1000 + int(microseconds) // 1000
 
     async def committed(self, group: str) -> Mapping[int, Committed]:
-        with unavailable_on_failure():
+        with unavailable_on_failure(self._commands):
             found = [_find_group(reply, group) for reply in await self._group_infos()]
             if missing := [partition for partition, info in enumerate(found) if info is None]:
                 await self._create(group, missing)
@@ -139,16 +139,16 @@ class RedisEventLog:
         return {partition: _committed(info) for partition, info in enumerate(found) if info is not None}
 
     async def marks(self, group: str) -> Mapping[int, Committed]:
-        with unavailable_on_failure():
+        with unavailable_on_failure(self._commands):
             found = [_find_group(reply, group) for reply in await self._group_infos()]
         return {partition: _committed(info) for partition, info in enumerate(found) if info is not None}
 
     async def holders(self) -> Mapping[int, Holder]:
-        with unavailable_on_failure():
+        with unavailable_on_failure(self._commands):
             return await holders_of(self._commands, range(self._partitions))
 
     async def commit(self, group: str, positions: Mapping[int, int], entries: Mapping[int, int] | None = None) -> None:
-        with unavailable_on_failure():
+        with unavailable_on_failure(self._commands):
             if missing := await self._set_ids(group, positions, entries or {}):
                 log.warning("consumer group was gone; made again", group=group, partitions=missing)
                 await self._create(group, missing)

@@ -46,9 +46,9 @@ def main() -> None:
     except FatalError as error:
         _complain(str(error), error.exit_code)
     except LogUnavailable as error:
-        _complain(f"the log of REDIS_URL: {error}")
+        _complain(f"the log: {error}")
     except ReadModelUnavailable as error:
-        _complain(f"the read model of DATABASE_URL: {error}")
+        _complain(f"the read model: {error}")
     except (ProsaError, DevelopmentError, ServerError, Complaint) as error:
         _complain(str(error))
     except aiohttp.ClientError as error:

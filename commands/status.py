@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 1.0
 MEMBER_CHARACTERS = 8
 
-NAMES = {"log": "the log of REDIS_URL", "read_model": "the read model of DATABASE_URL"}
+NAMES = {"log": "the log", "read_model": "the read model"}
 
 
 def status(

@@ -11,7 +11,8 @@ from streams.retry import RetryPolicy
 
 def reply_generators(settings: Settings) -> tuple[ReplyGenerator, ...]:
     """The model and its fallbacks, in order. Raises `ConfigurationError` for a name, a key or a library that is missing."""
-    return tuple(_reply_generator(name, settings) for name in (settings.ai_model, *settings.ai_fallback_models))
+    named = [("AI_MODEL", settings.ai_model), *(("AI_FALLBACK_MODELS", name) for name in settings.ai_fallback_models)]
+    return tuple(_reply_generator(name, setting, settings) for setting, name in named)
 
 
 def turn_limits(settings: Settings) -> TurnLimits:
@@ -23,12 +24,12 @@ def turn_limits(settings: Settings) -> TurnLimits:
     )
 
 
-def _reply_generator(name: str, settings: Settings) -> ReplyGenerator:
+def _reply_generator(name: str, setting: str, settings: Settings) -> ReplyGenerator:
     if name == OFFLINE:
         return OfflineResponder()
     provider, _, model_name = name.partition(":")
     if not model_name or provider not in ("openai", "anthropic", "ollama"):
-        raise ConfigurationError(f"AI_MODEL or AI_FALLBACK_MODELS names {name!r}; use offline, openai:…, anthropic:… or ollama:…")
+        raise ConfigurationError(f"{setting} names {name!r}; use offline, openai:NAME, anthropic:NAME or ollama:NAME")
     from handlers import pydantic_ai_model, pydantic_ai_providers
 
     match provider:

@@ -11,9 +11,11 @@ from pydantic_ai.exceptions import AgentRunError
 from pydantic_ai.models import Model
 from pydantic_ai.settings import ModelSettings
 
-from handlers.model import Answer, ModelFailed, Question
+from handlers.model import Answer, ModelFailed, ModelRefused, Question
+from handlers.model_remedies import remedy_of
 from handlers.pydantic_ai_errors import UNREADABLE, failure_of, is_about_the_request, is_perhaps_about_the_request
 from handlers.pydantic_ai_messages import Reply, messages_of, prompt_of, reply_of_text
+from telemetry import log
 
 LONGEST_ANSWER = 16_000
 """Characters; ten WhatsApp messages. What goes beyond is dropped."""
@@ -64,7 +66,7 @@ class PydanticAiModel:
             return await self._ask(self._with_tool, question)
         except AgentRunError as error:
             if not is_perhaps_about_the_request(error):
-                raise failure_of(error, self._name) from None
+                raise self._failure(error) from None
             is_proof_if_this_works = is_about_the_request(error)
         answer = await self._ask_without_tool(question)
         self._is_without_tools |= is_proof_if_this_works
@@ -79,7 +81,14 @@ class PydanticAiModel:
         try:
             return await self._ask(self._without_tool, question)
         except AgentRunError as error:
-            raise failure_of(error, self._name) from None
+            raise self._failure(error) from None
+
+    def _failure(self, error: AgentRunError) -> ModelFailed | ModelRefused:
+        """A refusal is told with its remedy too: waiting does not help."""
+        failure = failure_of(error, self._name)
+        if isinstance(failure, ModelRefused):
+            log.warning("model refused", model=self._name, code=failure.code, remedy=remedy_of(self._name, failure.code))
+        return failure
 
     async def _ask(self, agent: Agent[object, Reply], question: Question) -> Answer:
         history = messages_of(question.history)

@@ -30,7 +30,9 @@ def openai_model(name: str, base_url: str | None, key: SecretStr | None) -> Mode
     url = base_url or OPENAI_URL
     if urlsplit(url).hostname == OPENAI_HOST:
         if key is None:
-            raise ConfigurationError(f"OPENAI_API_KEY is missing; `openai:{name}` needs it")
+            raise ConfigurationError(
+                f"`openai:{name}` needs a key; set OPENAI_API_KEY, or OPENAI_BASE_URL for a server that wants none"
+            )
         return OpenAIChatModel(name, provider=OpenAIProvider(base_url=url, api_key=key.get_secret_value()))
     api_key = key.get_secret_value() if key else _NO_KEY
     profile = OpenAIModelProfile(openai_chat_supports_max_completion_tokens=False)
@@ -45,9 +47,9 @@ def ollama_model(name: str, base_url: str) -> Model:
 def anthropic_model(name: str, key: SecretStr | None) -> Model:
     """A model of Anthropic's, whose library is not among our own dependencies."""
     if find_spec("anthropic") is None:
-        raise ConfigurationError(f"`anthropic:{name}` needs a library: pip install 'pydantic-ai-slim[anthropic]'")
+        raise ConfigurationError(f"`anthropic:{name}` needs the package anthropic; pip install 'prosa[anthropic]'")
     if key is None:
-        raise ConfigurationError(f"ANTHROPIC_API_KEY is missing; `anthropic:{name}` needs it")
+        raise ConfigurationError(f"`anthropic:{name}` needs a key; set ANTHROPIC_API_KEY")
     from pydantic_ai.models.anthropic import AnthropicModel
     from pydantic_ai.providers.anthropic import AnthropicProvider
 

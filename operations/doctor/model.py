@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from handlers.choose_model import reply_generators
 from handlers.model import ModelFailed, ModelRefused, Question, ReplyGenerator
+from handlers.model_remedies import remedy_of
 from handlers.offline import OfflineResponder
 from operations.doctor.findings import Finding, Group, error, warning, well
 from operations.doctor.system import System
@@ -40,23 +41,8 @@ async def _asked(name: str, generator: ReplyGenerator) -> Finding:
     try:
         await generator.generate(QUESTION)
     except (ModelFailed, ModelRefused) as failure:
-        return error(Group.REACHABLE, f"The model does not answer: {failure}.", _remedy(name, failure.code))
+        return error(Group.REACHABLE, f"The model does not answer: {failure}.", remedy_of(name, failure.code))
     return well(Group.REACHABLE, f"The model {name} answers.")
-
-
-def _remedy(name: str, code: str) -> str:
-    provider = name.partition(":")[0].upper()
-    match code:
-        case "http_401" | "http_403":
-            return f"put a valid key into {provider}_API_KEY"
-        case "http_404":
-            return f"name a model that exists in AI_MODEL; look at {provider}_BASE_URL if you set it"
-        case "quota" | "http_429":
-            return "look at the limits of your account there"
-        case "connection" | "timeout":
-            return f"look whether this machine reaches it; {provider}_BASE_URL"
-        case _:
-            return "look at the model's own log; AI_MODEL"
 
 
 def _names(system: System) -> Sequence[str]:

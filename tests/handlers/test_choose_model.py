@@ -7,6 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from handlers.choose_model import reply_generators, turn_limits
+from handlers.model_remedies import remedy_of
 from handlers.offline import OfflineResponder
 from settings import Settings
 from streams.errors import ConfigurationError
@@ -42,7 +43,7 @@ def test_a_missing_key_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_missing_library_is_named() -> None:
     if importlib.util.find_spec("anthropic") is not None:
         pytest.skip("it is installed here")
-    with pytest.raises(ConfigurationError, match=r"pydantic-ai-slim\[anthropic\]"):
+    with pytest.raises(ConfigurationError, match=r"pip install 'prosa\[anthropic\]'"):
         reply_generators(_settings(ai_model="anthropic:claude"))
 
 
@@ -58,3 +59,25 @@ def test_pydantic_ai_loads_only_where_a_model_needs_it() -> None:
         "sys.exit('pydantic_ai' in sys.modules or 'openai' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0  # noqa: S603 - our own program
+
+
+@pytest.mark.parametrize("setting", ["AI_MODEL", "AI_FALLBACK_MODELS"])
+def test_the_setting_that_names_an_unknown_model_is_told(setting: str) -> None:
+    changes = {"ai_model": "gpt-5"} if setting == "AI_MODEL" else {"ai_fallback_models": ("gpt-5",)}
+    with pytest.raises(ConfigurationError, match=f"^{setting} names 'gpt-5'; use .*openai:NAME"):
+        reply_generators(_settings(**changes))
+
+
+@pytest.mark.parametrize(
+    ("model", "code", "setting"),
+    [
+        ("openai:m", "http_401", "OPENAI_API_KEY"),
+        ("anthropic:m", "http_403", "ANTHROPIC_API_KEY"),
+        ("ollama:m", "connection", "OLLAMA_BASE_URL"),
+        ("openai:m", "http_404", "AI_MODEL"),
+        ("openai:m", "quota", "AI_FALLBACK_MODELS"),
+        ("openai:m", "http_418", "AI_FALLBACK_MODELS"),
+    ],
+)
+def test_a_refusal_has_its_remedy_in_a_setting(model: str, code: str, setting: str) -> None:
+    assert setting in remedy_of(model, code)

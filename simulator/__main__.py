@@ -2,13 +2,11 @@
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import uvicorn
-
+from simulator.serving import serve
 from simulator.settings import SANDBOX_SENDER, ApiKey, SimulatorSettings, StageDelays
 from simulator.twilio_api import create_app
 
@@ -83,18 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyError as missing:
         sys.stderr.write(f"{missing.args[0]} is not set\n")
         return 2
-    # uvicorn drains, and then raises the signal again for us: a stop that was asked for is no failure.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
-    # No access log: its paths carry phone numbers.
-    uvicorn.run(
-        create_app(settings),
-        host=arguments.host,
-        port=arguments.port,
-        log_level="warning",
-        access_log=False,
-        timeout_graceful_shutdown=2,
-    )
+    serve(create_app(settings), arguments.host, arguments.port)
     return 0
 
 

@@ -5,6 +5,7 @@ import binascii
 import hmac
 from ipaddress import ip_address
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 from starlette.exceptions import HTTPException
@@ -36,6 +37,21 @@ def require_loopback(request: Request) -> None:
         raise HTTPException(403)
 
 
+def require_this_machine(request: Request) -> None:
+    """Raise 421 for a Host that is no name of this machine. A link from elsewhere may lead here."""
+    if not _is_this_machine(request.headers.get("Host", "")):
+        raise HTTPException(421, "this address is known here as localhost or 127.0.0.1 only")
+
+
+def refuse_other_sites(request: Request) -> None:
+    """Raise 403 for what another site's page sends. What is no browser says nothing of the kind, and passes."""
+    require_this_machine(request)
+    origin = request.headers.get("Origin")
+    is_own = origin in {None, f"{request.url.scheme}://{request.headers.get('Host', '')}"}
+    if not is_own or request.headers.get("Sec-Fetch-Site", "none") not in {"same-origin", "none"}:
+        raise HTTPException(403, "another site may not do this")
+
+
 def _credentials(header: str) -> tuple[str, str]:
     scheme, _, encoded = header.partition(" ")
     if scheme.lower() != "basic":
@@ -53,3 +69,11 @@ def _is_known(credentials: tuple[str, str], settings: SimulatorSettings) -> bool
         known[settings.api_key.sid] = settings.api_key.secret
     name, secret = credentials
     return name in known and hmac.compare_digest(secret.encode(), known[name].encode())
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or name.endswith(".localhost") or ip_address(name).is_loopback
+    except ValueError:
+        return False

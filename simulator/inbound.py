@@ -113,7 +113,7 @@ def inbound_form(inbound: InboundMessage, message: Message, account_sid: str, ap
     for index, media in enumerate(message.media):
         form[f"MediaContentType{index}"] = media.content_type
         form[f"MediaUrl{index}"] = f"{api_url}/{API_VERSION}/Accounts/{account_sid}/Messages/{message.sid}/Media/{media.sid}"
-    form |= _of_type(inbound) | _context(inbound, message.recipient)
+    form |= fields_of_type(inbound) | _context(inbound, message.recipient)
     form["ChannelMetadata"] = json.dumps({"type": "whatsapp", "data": {"context": _metadata(form)}}, separators=(",", ":"))
     return form | inbound.extra
 
@@ -127,7 +127,8 @@ def _identity(inbound: InboundMessage) -> dict[str, str]:
     return form if inbound.username is None else form | {"ProfileUsername": inbound.username}
 
 
-def _of_type(inbound: InboundMessage) -> dict[str, str]:
+def fields_of_type(inbound: InboundMessage) -> dict[str, str]:
+    """What goes with the type alone: a place, or what was tapped on."""
     match inbound.type:
         case "location":
             place = {"Latitude": str(inbound.latitude), "Longitude": str(inbound.longitude)}

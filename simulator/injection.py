@@ -8,7 +8,7 @@ from urllib.parse import urldefrag
 
 from simulator.account import Account
 from simulator.background import Background
-from simulator.inbound import Attachment, InboundMessage, inbound_form, opt_out_field
+from simulator.inbound import Attachment, InboundMessage, fields_of_type, inbound_form, opt_out_field
 from simulator.ledger import Kind
 from simulator.messages import Media, Message
 from simulator.phones import opt_out_type
@@ -69,6 +69,7 @@ class Injection:
             address=message.sender,
             message_type=inbound.message_type,
             message=message.to_json(),
+            fields=fields_of_type(inbound),
         )
         self._obey_opt_out(inbound)
         return message

@@ -9,16 +9,24 @@ from starlette.exceptions import HTTPException
 
 from simulator import account_api, control_api, media_api, messages_api, typing_api
 from simulator.errors import RestError, not_found
+from simulator.phone import page
+from simulator.phone.beside import Beside
+from simulator.phone.desk import Desk
 from simulator.settings import SimulatorSettings
 from simulator.simulation import started
 
 
-def create_app(settings: SimulatorSettings) -> FastAPI:
-    """Nothing is opened before the application starts up. It needs uvicorn: breaking a connection is beyond ASGI."""
+def create_app(settings: SimulatorSettings, beside: Beside | None = None) -> FastAPI:
+    """
+    The API, the control plane, and the phone page with what stands `beside` the phones.
+
+    Nothing is opened before the application starts up. It needs uvicorn: breaking a connection is beyond ASGI.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.simulation = started(settings)
+        app.state.desk = Desk(app.state.simulation, beside)
         try:
             yield
         finally:
@@ -36,6 +44,7 @@ def create_app(settings: SimulatorSettings) -> FastAPI:
         control_api.router,
     ):
         app.include_router(router)
+    page.mount(app)
     return app
 
 

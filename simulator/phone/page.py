@@ -1,0 +1,160 @@
+"""The page's addresses: itself, what keeps it up to date, and what its buttons do."""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
+from fastapi.staticfiles import StaticFiles
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+from starlette.types import Scope
+
+from simulator.access import refuse_other_sites, require_loopback, require_this_machine
+from simulator.phone.beside import Beside, BesideTrouble
+from simulator.phone.contacts import Contact, next_address, on_page, page_address, without
+from simulator.phone.desk import Desk
+from simulator.phone.guard import PAGE_HEADERS, require_this_page
+from simulator.phone.live import Live
+from simulator.phone.rendering import STATIC, rendered
+from simulator.phone.switches import GROUPS, SWITCHES, positions, switched
+from simulator.phone.writing import Pressed, messages_of
+
+JUMPS = {"20 minutes later": 20, "25 hours later": 25 * 60}
+"""Past the idle timeout and past the expiry timeout, as they are by default."""
+
+
+def desk_of(request: Request) -> Desk:
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+AtDesk = Annotated[Desk, Depends(desk_of)]
+
+looks = APIRouter(dependencies=[Depends(require_loopback), Depends(require_this_machine)], include_in_schema=False)
+acts = APIRouter(
+    prefix="/phone",
+    dependencies=[Depends(require_loopback), Depends(refuse_other_sites), Depends(require_this_page)],
+    include_in_schema=False,
+)
+
+
+def mount(app: FastAPI) -> None:
+    """Put the page at `/` of the stand-in's application, whose state has a `desk` while it runs."""
+    app.include_router(looks)
+    app.include_router(acts)
+    app.mount("/phone/static", _Static(directory=STATIC))
+
+
+class _Static(StaticFiles):
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers.update({**PAGE_HEADERS, "Cache-Control": "no-cache"})
+        return response
+
+
+Asked = Annotated[list[str], Query(default_factory=list)]
+
+
+def contacts_of(desk: AtDesk, contact: Asked, name: Asked) -> list[Contact]:
+    return on_page(contact, name, desk.simulation.account.phones.addresses())
+
+
+@looks.get("/")
+async def show_page(desk: AtDesk, contacts: Annotated[list[Contact], Depends(contacts_of)]) -> HTMLResponse:
+    html = rendered(
+        "page.html",
+        contacts=contacts,
+        removals={each.address: page_address(without(contacts, each)) for each in contacts},
+        live=page_address(contacts).replace("/", "/phone/live", 1),
+        suggested=next_address(contacts),
+        beside=desk.beside,
+        jumps=JUMPS,
+        sender=desk.simulation.settings.sender,
+        now=time.time(),
+        ahead_ms=0,
+        groups=GROUPS,
+        positions=positions(desk.board),
+    )
+    return HTMLResponse(html.encode("utf-8", "replace"), headers=PAGE_HEADERS)
+
+
+@looks.get("/phone/live", dependencies=[Depends(refuse_other_sites)])
+async def follow(desk: AtDesk, contacts: Annotated[list[Contact], Depends(contacts_of)]) -> StreamingResponse:
+    return StreamingResponse(Live(desk, contacts).events(), media_type="text/event-stream", headers=PAGE_HEADERS)
+
+
+@acts.post("/messages", status_code=204)
+async def write(pressed: Pressed, request: Request, desk: AtDesk) -> None:
+    """The messages go out one after the other; it returns when the webhook has answered the last one, or has not."""
+    try:
+        messages = messages_of(pressed, copies=desk.page_board["copies"], seed=desk.next_seed())
+    except ValueError:
+        raise HTTPException(422, "no contact has this address") from None
+    for message in messages:
+        await desk.simulation.injection.write(message, str(request.base_url).rstrip("/"))
+
+
+class SwitchTurned(BaseModel):
+    """`to` is the position's number in its list; nothing turns it off."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str
+    to: Annotated[int, Field(ge=0)] | None
+
+
+@acts.post("/switches", status_code=204)
+async def turn_switch(turned: SwitchTurned, desk: AtDesk) -> None:
+    switch = SWITCHES.get(turned.name)
+    if switch is None or (turned.to or 0) >= len(switch.settings):
+        raise HTTPException(422, "there is no such switch")
+    desk.board = switched(desk.board, switch, turned.to)
+
+
+class PhoneTurned(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    contact: str
+    has_read_receipts: bool
+
+
+@acts.post("/receipts", status_code=204)
+async def turn_receipts(turned: PhoneTurned, desk: AtDesk) -> None:
+    phone = desk.simulation.account.phones.get(turned.contact)
+    desk.simulation.account.change_phone(turned.contact, phone.is_opted_out, turned.has_read_receipts)
+
+
+class Jump(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    minutes: Annotated[int, Field(gt=0, le=60 * 24 * 400)]
+
+
+@acts.post("/clock")
+async def advance_clock(jump: Jump, desk: AtDesk) -> Response:
+    return await _beside(desk, lambda beside: beside.advance_clock(jump.minutes))
+
+
+class PersonActs(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    contact: str
+    act: str
+    text: Annotated[str, Field(max_length=4096)] = ""
+
+
+@acts.post("/acts")
+async def act(asked: PersonActs, desk: AtDesk) -> Response:
+    """A person takes a conversation over, answers, gives it back or closes it."""
+    known: Mapping[str, Any] = desk.beside.acts if desk.beside else {}
+    if asked.act not in known:
+        raise HTTPException(422, "there is no such act")
+    return await _beside(desk, lambda beside: beside.acts[asked.act](asked.contact, asked.text))
+
+
+async def _beside(desk: Desk, work: Callable[[Beside], Awaitable[None]]) -> Response:
+    if desk.beside is None:
+        raise HTTPException(404)
+    try:
+        await work(desk.beside)
+    except BesideTrouble as trouble:
+        return JSONResponse({"trouble": str(trouble)}, 409)
+    return Response(status_code=204)

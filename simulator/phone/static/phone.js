@@ -1,0 +1,196 @@
+/* Keeps the page as the server has it, and tells the server which button was pressed. What it puts in is rendered and escaped there. */
+"use strict";
+
+const element = (id) => document.getElementById(id);
+const MOST_LINES = 120;
+
+/* ------------------------------------------------------------------ what the server sends */
+
+function update(old, fresh) {
+  if (old.nodeType !== Node.ELEMENT_NODE) {
+    old.nodeValue = fresh.nodeValue;
+    return;
+  }
+  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
+  for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  if (old instanceof HTMLInputElement) old.checked = fresh.checked;
+  updateChildren(old, fresh);
+  if (old instanceof HTMLSelectElement) old.value = fresh.value;
+}
+
+/* Elements with an id stay the same elements, so that focus, scrolling and screen readers notice only what is new. */
+function updateChildren(place, fresh) {
+  const named = new Map([...place.children].filter((child) => child.id).map((child) => [child.id, child]));
+  let at = place.firstChild;
+  for (const node of [...fresh.childNodes]) {
+    const alike = at && !at.id && !node.id && at.nodeName === node.nodeName ? at : null;
+    const same = node.id ? named.get(node.id) : alike;
+    if (!same) {
+      place.insertBefore(node, at);
+      continue;
+    }
+    if (same === at) at = at.nextSibling;
+    else place.insertBefore(same, at);
+    if (!same.isEqualNode(node)) update(same, node);
+  }
+  while (at) {
+    const next = at.nextSibling;
+    at.remove();
+    at = next;
+  }
+}
+
+function updateItems(place, fresh) {
+  for (const item of [...fresh.children]) {
+    const same = element(item.id);
+    if (same) update(same, item);
+    else place.append(item);
+  }
+  while (place.children.length > MOST_LINES) place.firstElementChild.remove();
+}
+
+function put({ target, html, whole }) {
+  const place = element(target);
+  if (!place) return;
+  const made = document.createElement("template");
+  made.innerHTML = html;
+  const scroll = place.closest("[data-scroll]");
+  const isAtEnd = scroll && scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 80;
+  (whole ? updateChildren : updateItems)(place, made.content);
+  if (isAtEnd) scroll.scrollTop = scroll.scrollHeight;
+  if (target === "switches-list") countFaults();
+}
+
+function countFaults() {
+  const on = [...document.querySelectorAll("[data-switch]")].filter((each) => (each.type === "checkbox" ? each.checked : each.value));
+  const count = element("fault-count");
+  count.textContent = String(on.length);
+  count.hidden = on.length === 0;
+}
+
+let source = null;
+
+/* A page that nobody looks at asks for nothing. */
+function follow() {
+  if (document.hidden || source) return;
+  source = new EventSource(document.body.dataset.live);
+  source.onopen = () => tell("");
+  source.onmessage = (message) => put(JSON.parse(message.data));
+  source.onerror = () => {
+    tell("The simulator does not answer; trying again …");
+    if (source && source.readyState === EventSource.CLOSED) {
+      leave();
+      setTimeout(follow, 1000);
+    }
+  };
+}
+
+function leave() {
+  if (source) source.close();
+  source = null;
+}
+
+document.addEventListener("visibilitychange", () => (document.hidden ? leave() : follow()));
+window.addEventListener("pageshow", follow);
+window.addEventListener("pagehide", leave);
+
+/* ------------------------------------------------------------------ what a person does */
+
+let silence;
+
+function tell(sentence, seconds) {
+  const toast = element("toast");
+  clearTimeout(silence);
+  toast.textContent = sentence;
+  toast.hidden = !sentence;
+  if (seconds) silence = setTimeout(() => tell(""), seconds * 1000);
+}
+
+async function post(path, body) {
+  let response;
+  try {
+    response = await fetch(`/phone/${path}`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json", "X-Requested-With": "phone" },
+      body: JSON.stringify(body),
+    });
+  } catch {
+    tell("The simulator does not answer.", 6);
+    return false;
+  }
+  if (response.ok) return true;
+  const told = await response.json().catch(() => ({}));
+  tell(told.trouble || told.message || `The simulator refused it (${response.status}).`, 10);
+  return false;
+}
+
+async function pressed(form, press) {
+  const field = form.elements.text;
+  const text = field.value;
+  const takesText = press !== "voice" && press !== "location";
+  if (press === "text" && !text.trim()) return;
+  if (takesText) field.value = "";
+  field.focus({ preventScroll: true });
+  const { contact, name } = form.dataset;
+  const isSent = await post("messages", { contact, name, press, text: takesText ? text : "" });
+  if (!isSent && takesText && !field.value) field.value = text;
+}
+
+async function busy(button, work) {
+  button.setAttribute("aria-busy", "true");
+  button.disabled = true;
+  await work;
+  button.disabled = false;
+  button.removeAttribute("aria-busy");
+}
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.matches(".composer")) {
+    event.preventDefault();
+    pressed(form, event.submitter ? event.submitter.value : "text");
+  } else if (form.matches(".answer")) {
+    event.preventDefault();
+    const text = form.elements.text.value;
+    if (text.trim())
+      post("acts", { contact: form.dataset.contact, act: form.dataset.act, text }).then((isDone) => {
+        if (isDone) form.elements.text.value = "";
+      });
+  }
+});
+
+document.addEventListener("keydown", (event) => {
+  const isSend = event.key === "Enter" && !event.shiftKey && !event.isComposing && event.target.matches(".composer textarea");
+  if (!isSend) return;
+  event.preventDefault();
+  event.target.form.requestSubmit(event.target.form.querySelector(".send"));
+});
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (!button) return;
+  const { minutes, act, contact, post: path, turn } = button.dataset;
+  if (minutes) busy(button, post("clock", { minutes: Number(minutes) }));
+  else if (act) busy(button, post("acts", { contact, act }));
+  else if (path === "receipts") post("receipts", { contact, has_read_receipts: turn === "true" });
+});
+
+document.addEventListener("change", async (event) => {
+  const control = event.target;
+  const name = control.dataset.switch;
+  if (!name) return;
+  const isBox = control.type === "checkbox";
+  const to = isBox ? (control.checked ? 0 : null) : control.value === "" ? null : Number(control.value);
+  countFaults();
+  if (!(await post("switches", { name, to })) && isBox) control.checked = !control.checked;
+});
+
+/* What was being written outlives the addition of a contact. */
+const DRAFTS = "drafts";
+window.addEventListener("pagehide", () => {
+  const drafts = [...document.querySelectorAll(".composer")].map((form) => [form.dataset.contact, form.elements.text.value]);
+  sessionStorage.setItem(DRAFTS, JSON.stringify(Object.fromEntries(drafts)));
+});
+const drafts = JSON.parse(sessionStorage.getItem(DRAFTS) || "{}");
+for (const form of document.querySelectorAll(".composer")) form.elements.text.value = drafts[form.dataset.contact] || "";
+countFaults();

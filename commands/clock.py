@@ -41,7 +41,7 @@ def advance(
     async def act(connection: "Connection") -> timedelta:
         return await operation.advance(connection, length)
 
-    console.print(f"It is {by} later; in all the log's time is {act_on(data, act)} ahead.")
+    console.print(f"It is {by} later; in all, log time runs {_told(act_on(data, act))} ahead.")
 
 
 def _length(text: str) -> timedelta:
@@ -49,3 +49,9 @@ def _length(text: str) -> timedelta:
     if found is None:
         raise typer.BadParameter("give a length such as 90s, 20m, 25h or 2d", param_hint="LENGTH")
     return timedelta(**{_UNITS[found[2]]: float(found[1])})
+
+
+def _told(length: timedelta) -> str:
+    hours, seconds = divmod(round(length.total_seconds()), 3600)
+    counts = ((hours // 24, "d"), (hours % 24, "h"), (seconds // 60, "min"), (seconds % 60, "s"))
+    return " ".join(f"{count} {unit}" for count, unit in counts if count)

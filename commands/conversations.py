@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 conversations = typer.Typer(no_args_is_help=True, help="Who talks with us: look, take over, answer, give back, close.")
 
+CHANNEL = "whatsapp:"
+
 Name = Annotated[str, typer.Argument(metavar="CONVERSATION", help="Its id, the beginning of it, or the contact's address.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For a script.")]
 
@@ -142,7 +144,7 @@ def _table(found: "Sequence[Listed]") -> Table:
         table.add_column(name, overflow="fold", no_wrap=name == "CONVERSATION")
     for each in found:
         activity = ago((each.log_time - each.last_activity_at).total_seconds())
-        cells = (each.id, each.contact, _status(each), activity, _unanswered(each))
+        cells = (each.id, each.contact.removeprefix(CHANNEL), _status(each), activity, _unanswered(each))
         table.add_row(*(Text(printable(cell)) for cell in cells))
     return table
 
@@ -163,6 +165,7 @@ def _lines_of(shown: "Shown") -> list[str]:
     lines = [
         f"{conversation.id}, {_status(conversation)}",
         f"contact        {conversation.contact}",
+        f"log time       {now.astimezone():%Y-%m-%d %H:%M:%S}",
         f"opened         {_moment(conversation.opened_at, now)}, last activity {_moment(conversation.last_activity_at, now)}",
     ]
     if conversation.previous_conversation_id:

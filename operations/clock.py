@@ -33,8 +33,7 @@ async def advance(connection: Connection, by: timedelta) -> timedelta:
     offset_ms = offset // timedelta(milliseconds=1)
     await _append_everywhere(connection, ClockAdvanced(offset_ms=offset_ms))
     nominal = datetime.fromtimestamp(await connection.log.time_ms() / 1000, UTC)
-    for ticked in await _append_everywhere(connection, ClockTicked(nominal=nominal)):
-        await connection.folded(ticked)
+    await connection.folded(*await _append_everywhere(connection, ClockTicked(nominal=nominal)))
     return timedelta(milliseconds=offset_ms)
 
 

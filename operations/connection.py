@@ -60,10 +60,10 @@ class Connection:
         await self.join()
         return await self.log.append(new_event(data, subject=subject, source=SOURCE, owner=owner))
 
-    async def folded(self, appended: Appended) -> None:
-        """Return once the read model shows what was appended. Raises `NotFoldedYet`."""
+    async def folded(self, *appended: Appended) -> None:
+        """Return once the read model shows all that was appended. Raises `NotFoldedYet`."""
         try:
-            await self._reached({appended.partition: appended.position})
+            await self._reached({each.partition: each.position for each in sorted(appended, key=lambda each: each.position)})
         except NotFoldedYet as error:
             raise NotFoldedYet(f"it stands in the log and will count; {error}") from None
 
@@ -75,8 +75,7 @@ class Connection:
     async def _reached(self, positions: Mapping[int, int]) -> None:
         try:
             async with asyncio.timeout(self._fold_seconds):
-                for partition, position in positions.items():
-                    await self._progress.reached(partition, position)
+                await asyncio.gather(*(self._progress.reached(*each) for each in positions.items()))
         except ReadModelUnavailable as error:
             raise NotFoldedYet(f"the read model does not answer: {error}") from error
         except TimeoutError:

@@ -7,6 +7,7 @@ letter and its thread goes on. An event that ended its worker more than once whi
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from hashlib import blake2b
 
@@ -73,7 +74,7 @@ class Attempts:
             log.error("tick.failed", error=type(error).__name__, at=place_of(error))
 
     async def _try_until_done(self, delivery: Delivery) -> None:
-        tries, is_done = 0, False
+        tries, is_done = Counter[str](), False
         while not is_done:
             try:
                 await self._handle(delivery)
@@ -81,21 +82,21 @@ class Attempts:
             except (TransientError, FatalError):
                 raise
             except Exception as error:  # noqa: BLE001 - whatever a handler does wrong must not stop its neighbours
-                tries += 1
                 is_done = await self._failed(delivery, error, tries)
 
-    async def _failed(self, delivery: Delivery, error: Exception, tries: int) -> bool:
-        """Count it; past the limit give up what holds the thread up. True if that is the event itself."""
+    async def _failed(self, delivery: Delivery, error: Exception, tries: Counter[str]) -> bool:
+        """Count it for what failed; past the limit give that up. True if that is the event itself."""
         name = type(error).__name__
         log.error("attempt.failed", error=name, at=place_of(error))
-        failed = AttemptFailed(event=delivery.event.id, group=delivery.group, error=name)
-        view = await self._journal.record(failed, cause=delivery.event)
-        counted = max(_counted(view, delivery).failed, tries)
+        event = _to_blame(delivery, await self._journal.look(delivery.event.subject))
+        tries[event] += 1
+        view = await self._journal.record(AttemptFailed(event=event, group=delivery.group, error=name), cause=delivery.event)
+        counted = max(_counted(view, event, delivery.group).failed, tries[event])
         if counted >= self._retry.max_attempts:
             self._breaker.failed(name)
             if self._breaker.is_open:
                 await self._breaker.admit()
-            elif await self._give_up(delivery, view, name, counted):
+            elif await self._give_up(delivery, event, view, name, counted):
                 return True
         await asyncio.sleep(self._retry.pause_seconds(counted, random.random()))  # noqa: S311 - jitter
         return False
@@ -103,16 +104,15 @@ class Attempts:
     async def _is_killer(self, delivery: Delivery) -> bool:
         """Log the start of an event that is handled alone; whoever finds that start without an end knows the killer."""
         view = await self._journal.look(delivery.event.subject, delivery.caught_up_to)
-        if _counted(view, delivery).started_alone >= DEATHS_ALONE:
-            return await self._give_up(delivery, view, "WorkerEnded", DEATHS_ALONE)
+        if _counted(view, delivery.event.id, delivery.group).started_alone >= DEATHS_ALONE:
+            return await self._give_up(delivery, _to_blame(delivery, view), view, "WorkerEnded", DEATHS_ALONE)
         started = AttemptStarted(event=delivery.event.id, group=delivery.group)
         await self._journal.record(started, cause=delivery.event)
         return False
 
-    async def _give_up(self, delivery: Delivery, view: View, error: str, attempts: int) -> bool:
-        """Name it a dead letter, unless it is one. True if it is the delivered event itself."""
-        event = _to_blame(delivery, view)
-        if not _is_dead(view, event, delivery.group):
+    async def _give_up(self, delivery: Delivery, event: str, view: View, error: str, attempts: int) -> bool:
+        """Name it a dead letter, unless it is the delivered event and is one. True if it is the delivered event itself."""
+        if event != delivery.event.id or not _is_dead(view, event, delivery.group):
             kind = f"{delivery.group}:{delivery.event.type}:{error}"
             fingerprint = blake2b(kind.encode(), digest_size=8).hexdigest()
             letter = EventDeadLettered(event=event, group=delivery.group, attempts=attempts, error=error, fingerprint=fingerprint)
@@ -122,17 +122,15 @@ class Attempts:
 
 
 def _to_blame(delivery: Delivery, view: View) -> str:
-    """What must be given up so that the thread goes on: the event itself, what it sends round again, or the reply at the head."""
+    """What fails and holds the thread up: the event itself, what it sends round again, or the reply at the head."""
     if delivery.group == SENDER:
         return stuck_send(view.state, view.log_time_ms) or delivery.event.id
     data = delivery.event.data
     return data.event if isinstance(data, RedriveRequested) else delivery.event.id
 
 
-def _counted(view: View, delivery: Delivery) -> EventAttempts:
-    if view.state is None:
-        return EventAttempts(delivery.event.id, delivery.group)
-    return attempts_of(view.state, delivery.event.id, delivery.group)
+def _counted(view: View, event: str, group: str) -> EventAttempts:
+    return attempts_of(view.state, event, group) if view.state else EventAttempts(event, group)
 
 
 def _is_dead(view: View, event: str, group: str) -> bool:

@@ -11,10 +11,11 @@ from handlers.journal import Journal
 from handlers.spans import called
 from handlers.twilio_answers import Accepted, NeverConnected, Refused, SendResult, TooManyRequests, Unknown
 from handlers.twilio_client import TwilioClient
+from projections.changes import SENDER
 from projections.reader import View
 from projections.state import Reply
 from streams.errors import LeaseLost
-from streams.events import Event, MessageSent, Rejection, SendCancelled, SendDisproved, SendRejected
+from streams.events import AttemptFailed, Event, MessageSent, Rejection, SendCancelled, SendDisproved, SendRejected
 from streams.log import Ownership
 from streams.partitions import addresses_of
 from streams.retry import RetryPolicy
@@ -86,7 +87,8 @@ class CallTwilio:
             case Unknown(reason):
                 self._breaker.failed(reason)
                 log.warning("send.unknown", attempt=grant.attempt, reason=reason)
-                return await self._journal.look(grant.thread)
+                failed = AttemptFailed(event=grant.reply.event, group=SENDER, error=reason)
+                return await self._journal.record(failed, cause=grant.cause, thread=grant.thread)
             case TooManyRequests(code, retry_after):
                 self._breaker.failed("too many requests")
                 pause = max(min(retry_after or 0.0, LONGEST_RETRY_AFTER_SECONDS), self._pause(grant))

@@ -127,16 +127,16 @@ def next_send(state: ThreadState | None, log_time_ms: int) -> SendStep | None:
     if state is None:
         return None
     return (
-        _first(_told(reply, state) for reply in state.replies)
+        _first(_told(reply, state) for reply in state.replies if not reply.is_left_alone)
         or _first(_in_doubt(reply) for reply in state.replies)
         or _first(_due(reply, state, log_time_ms) for reply in state.replies)
     )
 
 
 def stuck_send(state: ThreadState | None, log_time_ms: int) -> str | None:
-    """The event of the reply that holds its thread up, if it is one that can be given up."""
+    """The event of the reply that holds its thread up, if one does."""
     step = next_send(state, log_time_ms)
-    return step.reply.event if step and step.reply.status is ReplyStatus.ACCEPTED else None
+    return step.reply.event if step else None
 
 
 def _first(steps: Iterable[SendStep | None]) -> SendStep | None:

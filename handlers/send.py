@@ -21,13 +21,16 @@ from handlers.serial import Serial
 from handlers.settle import Settler
 from handlers.spans import handled
 from projections.changes import SENDER
+from projections.dead_letters import attempts_of
 from projections.message_status import FAILURES
 from projections.reader import View
+from projections.state import Reply
 from streams.delivery import Delivery
 from streams.errors import PermanentError
 from streams.events import (
     ClockTicked,
     Event,
+    EventDeadLettered,
     MessageSent,
     MessageStatusChanged,
     PersonReplied,
@@ -40,6 +43,7 @@ from streams.events import (
     SendStarted,
 )
 from streams.retry import RetryPolicy
+from telemetry import log
 
 SENDER_EVENTS = frozenset(
     data.name
@@ -59,6 +63,9 @@ SENDER_EVENTS = frozenset(
 OVERLOOKED_AFTER_MS = 60_000
 """A reply that has waited this long is looked for at every tick."""
 OVERLOOKED_AT_ONCE = 100
+
+NO_ANSWER = "send.unanswered"
+"""Twilio broke off every call for a part, and never had taken it: the error of the dead letter."""
 
 
 class SendStuck(PermanentError):
@@ -105,14 +112,16 @@ class Sender:
             cause = on_behalf_of(view, cause)
             step = next_send(view.state, view.log_time_ms)
             while step:
-                view = await self._take(thread, cause, step)
+                view = await self._take(thread, cause, step, view)
                 following = next_send(view.state, view.log_time_ms)
                 if following == step:
                     raise SendStuck(f"reply {step.reply.id}, part {step.part}")
                 step = following
 
-    async def _take(self, thread: str, cause: Event, step: SendStep) -> View:
+    async def _take(self, thread: str, cause: Event, step: SendStep, view: View) -> View:
         match step:
+            case StartSend(reply) if self._is_used_up(view, reply):
+                return await self._give_up(thread, cause, reply, view)
             case StartSend():
                 return await self._start(thread, cause, step)
             case SettleSend():
@@ -127,6 +136,18 @@ class Sender:
                 return await self._journal.record(refused, cause=cause, thread=thread)
             case _:
                 assert_never(step)
+
+    def _is_used_up(self, view: View, reply: Reply) -> bool:
+        """Whether too many calls in a row came to nothing that anybody could tell; not while everything fails."""
+        return _calls_in_vain(view, reply) >= self._retry.max_attempts and not self._breaker.is_open
+
+    async def _give_up(self, thread: str, cause: Event, reply: Reply, view: View) -> View:
+        attempts = _calls_in_vain(view, reply)
+        letter = EventDeadLettered(
+            event=reply.event, group=SENDER, attempts=attempts, error=NO_ANSWER, fingerprint=f"{SENDER}:{NO_ANSWER}"
+        )
+        log.error("event.dead_lettered", error=NO_ANSWER, attempts=attempts, dead_letter=reply.event)
+        return await self._journal.record(letter, cause=cause, thread=thread)
 
     async def _start(self, thread: str, cause: Event, step: StartSend) -> View:
         if await self._breaker.admit():
@@ -156,6 +177,10 @@ class Sender:
         if next_send(view.state, view.log_time_ms) != step:
             return view
         return await self._journal.record(SendDisproved(**identity), cause=cause, thread=thread)
+
+
+def _calls_in_vain(view: View, reply: Reply) -> int:
+    return attempts_of(view.state, reply.event, SENDER).failed if view.state else 0
 
 
 _USED_UP = {Outcome.THROTTLED: Rejection.THROTTLED, Outcome.RETRY: Rejection.UNKNOWN}

@@ -50,6 +50,12 @@ def with_dead_letter(state: ThreadState, letter: DeadLetter) -> ThreadState:
     return replace(state, dead_letters=opened[-DEAD_LETTERS:], changes=(*state.changes, letter, *forgotten))
 
 
+def count_anew(state: ThreadState, event: str, group: str) -> ThreadState:
+    """Forget that the group has tried this event in vain."""
+    others = tuple(each for each in state.attempts if (each.event, each.group) != (event, group))
+    return replace(state, attempts=others)
+
+
 def give_up(
     state: ThreadState,
     messages: Sequence[Unanswered],

@@ -2,7 +2,16 @@
 
 from dataclasses import replace
 
-from projections.changes import RESPONDER, SENDER, give_up, wait_again, with_conversation, with_dead_letter, with_reply
+from projections.changes import (
+    RESPONDER,
+    SENDER,
+    count_anew,
+    give_up,
+    wait_again,
+    with_conversation,
+    with_dead_letter,
+    with_reply,
+)
 from projections.deadlines import slide
 from projections.policy import Policy
 from projections.replies import answered_by, cancel_open_parts, on_failure_sentence, settled, take_effect
@@ -60,7 +69,11 @@ def on_reply_failed(state: ThreadState, event: Event, data: ReplyFailed, now_ms:
 
 
 def on_dead_lettered(state: ThreadState, data: EventDeadLettered, now_ms: int, policy: Policy) -> ThreadState:
-    """Record what a group gave up. A message no longer waits; what is open of a reply is not sent."""
+    """
+    Record what a group gave up. A message no longer waits; what is open of a reply is not sent.
+
+    Of a reply that was finished before, the sender failed on what a callback told: that is left alone until somebody redrives it.
+    """
     waiting = [message for message in state.unanswered if message.event == data.event]
     if data.group == RESPONDER and waiting:
         return give_up(state, waiting, error=data.error, attempts=data.attempts, at_ms=now_ms, fingerprint=data.fingerprint)
@@ -77,9 +90,8 @@ def on_dead_lettered(state: ThreadState, data: EventDeadLettered, now_ms: int, p
         unanswered=known.unanswered if known else None,
     )
     state = with_dead_letter(state, letter)
-    if data.group == SENDER and reply and reply.status is ReplyStatus.ACCEPTED:
-        reply = _given_up(reply)
-        return take_effect(with_reply(state, reply), reply, now_ms, policy)
+    if data.group == SENDER and reply:
+        return _without(state, reply, now_ms, policy)
     return state
 
 
@@ -92,7 +104,7 @@ def on_redrive(state: ThreadState, event: Event, data: RedriveRequested, now_ms:
     letter = _letter(state, data)
     if letter is None:
         return state
-    state = _counted_anew(state, data)
+    state = count_anew(state, data.event, data.group)
     if data.group == RESPONDER and letter.unanswered:
         state = with_dead_letter(state, replace(letter, status="redriven"))
         state = state if state.open_conversation else open_conversation(state, event, now_ms, policy)
@@ -126,13 +138,15 @@ def open_conversation(state: ThreadState, event: Event, now_ms: int, policy: Pol
     return with_conversation(state, slide(conversation, now_ms, policy))
 
 
-def _counted_anew(state: ThreadState, data: RedriveRequested) -> ThreadState:
-    others = (each for each in state.attempts if (each.event, each.group) != (data.event, data.group))
-    return replace(state, attempts=tuple(others))
-
-
 def _letter(state: ThreadState, data: EventDeadLettered | RedriveRequested | DeadLetterDiscarded) -> DeadLetter | None:
     return next((each for each in state.dead_letters if (each.event, each.group) == (data.event, data.group)), None)
+
+
+def _without(state: ThreadState, reply: Reply, now_ms: int, policy: Policy) -> ThreadState:
+    if reply.status is not ReplyStatus.ACCEPTED:
+        return with_reply(state, replace(reply, is_left_alone=True))
+    reply = _given_up(reply)
+    return take_effect(with_reply(state, reply), reply, now_ms, policy)
 
 
 def _given_up(reply: Reply) -> Reply:
@@ -150,7 +164,7 @@ def _failed_unless_unsure(reply: Reply) -> Reply:
 
 
 def _reopened(reply: Reply) -> Reply:
-    return settled(replace(reply, parts=tuple(_again(part) for part in reply.parts), is_cut=False))
+    return settled(replace(reply, parts=tuple(_again(part) for part in reply.parts), is_cut=False, is_left_alone=False))
 
 
 def _again(part: Part) -> Part:

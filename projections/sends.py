@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from projections.changes import SENDER, give_up, with_dead_letter, with_message, with_reply
+from projections.changes import SENDER, count_anew, give_up, with_dead_letter, with_message, with_reply
 from projections.message_status import FAILURES, UNTOLD_CODE, merge_status
 from projections.policy import Policy
 from projections.replies import cancel_open_parts, close, settled, take_back, take_effect, touch, was_said_after_all
@@ -59,6 +59,7 @@ def on_sent(state: ThreadState, event: Event, data: MessageSent, now_ms: int, po
     state = _note_sent_message(state, event, data, reply, part, now_ms)
     if reply is None or part is None or attempt is None or part.status is PartStatus.SENT:
         return state
+    state = count_anew(state, reply.event, SENDER)
     state = replace(state, last_sent_reply=max(state.last_sent_reply, reply.number))
     if all(each.status is not PartStatus.SENT for each in reply.parts):
         state = _first_send(state, reply, now_ms, policy)

@@ -147,6 +147,8 @@ class Reply:
     hands_off: bool = False
     is_cut: bool = False
     """Somebody took over or closed after it was accepted: what has not gone out by then stays unsaid, even if a send fails."""
+    is_left_alone: bool = False
+    """The sender failed on what callbacks told about it after it was finished: that waits for somebody to redrive it."""
     model: str = ""
     by: str | None = None
 

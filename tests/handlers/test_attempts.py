@@ -190,6 +190,43 @@ async def test_a_sender_gives_up_the_reply_that_holds_the_thread_up_and_sends_th
     assert [letter.event for letter in await dead(world)] == [stuck.event.id]
     assert world.twilio.bodies() == ["newer"]
     assert (await world.reply(ANA, "r1")).status in {ReplyStatus.FAILED, ReplyStatus.UNCONFIRMED}
+    assert {fact.event for fact in await world.facts(ANA, "attempt.failed") if isinstance(fact, AttemptFailed)} == {
+        stuck.event.id
+    }
+
+
+async def test_each_reply_that_fails_has_all_its_tries(world: World) -> None:
+    """Both are worked on in one delivery, and the second must not pay for the first."""
+    first, second = await world.answered(ANA, "one", reply="r1"), await world.answered(ANA, "two", reply="r2")
+    create, tries = world.twilio.create_message, list[str]()
+
+    async def picky(**form: str) -> object:
+        tries.append(form["body"])
+        if len(tries) < QUICK.max_attempts + 2:
+            raise ValueError(CANARY)
+        return await create(**form)
+
+    world.twilio.create_message = picky  # type: ignore[method-assign, assignment]
+    await world.attempts(world.sender(grace_seconds=0.02).send).run(first.delivered_to(SENDER))
+    assert [letter.event for letter in await dead(world)] == [first.event.id]
+    await world.attempts(world.sender(grace_seconds=0.02).send).run(second.delivered_to(SENDER))
+    assert world.twilio.bodies() == ["two"]
+
+
+async def test_a_finished_reply_that_fails_again_costs_no_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a callback told of the first cannot be dealt with; the second is delivered, and innocent."""
+    first = await world.answered(ANA, "first", reply="r1")
+    await world.sender().send(first.delivered_to(SENDER))
+    await world.status(ANA, world.twilio.taken[0].sid, "failed", attempt=world.twilio.calls[0], code=63018)
+    second = await world.answered(ANA, "second", reply="r2")
+
+    def refuse(_: int | None) -> None:
+        raise ValueError(CANARY)
+
+    monkeypatch.setattr("handlers.send.classify_callback", refuse)
+    await world.attempts(world.sender().send).run(second.delivered_to(SENDER))
+    assert world.twilio.bodies() == ["first", "second"]
+    assert [letter.event for letter in await dead(world)] == [first.event.id]
 
 
 async def test_a_step_that_changes_nothing_is_given_up(world: World) -> None:

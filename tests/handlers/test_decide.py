@@ -281,5 +281,14 @@ def test_the_reply_at_the_head_is_what_holds_a_thread_up() -> None:
     given_up = TWO_REPLIES.when(dead_lettered(event_id_of("r1"), SENDER))
     assert stuck_send(given_up.state, given_up.partition.log_time_ms) == event_id_of("r2")
     lost = ANSWERED.when(*delivered_to_twilio("r1", "a1"), status("a1", "failed"))
-    assert stuck_send(lost.state, lost.partition.log_time_ms) is None
+    assert stuck_send(lost.state, lost.partition.log_time_ms) == event_id_of("r1")
     assert stuck_send(None, 0) is None
+
+
+def test_what_callbacks_told_of_a_reply_that_was_given_up_is_left_alone_until_it_is_redriven() -> None:
+    lost = ANSWERED.when(*delivered_to_twilio("r1", "a1"), status("a1", "failed", code=63018))
+    given_up = lost.when(dead_lettered(event_id_of("r1"), SENDER))
+    assert step(given_up) is None
+    assert isinstance(step(given_up.when(redriven_reply("r1"))), JudgeFailure)
+    unsure = ANSWERED.when(started("r1", "a1"), dead_lettered(event_id_of("r1"), SENDER), status("a1", "delivered"))
+    assert isinstance(step(unsure), ConfirmSend)

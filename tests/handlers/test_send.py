@@ -24,8 +24,8 @@ from streams.events import (
     SendStarted,
 )
 from streams.retry import RetryPolicy
-from tests.handlers.fake_twilio import NEVER, TOO_MANY
-from tests.handlers.world import World, Written, eventually, thread_of
+from tests.handlers.fake_twilio import BROKEN, NEVER, TOO_MANY, FakeTwilio
+from tests.handlers.world import QUICK, World, Written, eventually, thread_of
 
 ANA = thread_of(1)
 BIA = thread_of(2)
@@ -422,4 +422,56 @@ async def test_what_was_sent_by_whoever_is_not_sent_again(world: World) -> None:
     (part,) = (await world.reply(ANA)).parts
     await world.append(MessageSent(reply="r1", part=0, attempt=part.attempts[0].id, sid="SM9"), ANA)
     await send(sender, written)
+    assert world.twilio.bodies() == ["Hello."]
+
+
+# -------------------------------------------------------------------------------------------------- calls in vain
+
+
+class Picky(FakeTwilio):
+    """Breaks off every call for one text, and has not taken it."""
+
+    async def create_message(self, *, to: str, from_: str, body: str, status_callback: str) -> Any:
+        if body == "stuck":
+            self.script.insert(0, BROKEN)
+        return await super().create_message(to=to, from_=from_, body=body, status_callback=status_callback)
+
+
+async def test_a_part_that_twilio_breaks_off_for_ever_is_given_up_and_the_thread_goes_on(world: World) -> None:
+    twilio = Picky()
+    sender = world.sender(twilio=twilio, grace_seconds=0.02)
+    stuck = await world.answered(ANA, "stuck", "and more")
+    await send(sender, stuck, await world.answered(ANA, "newer", reply="r2"))
+    assert len(twilio.calls) == QUICK.max_attempts + 1
+    assert twilio.bodies() == ["newer"]
+    (letter,) = await world.rows("SELECT event_id, consumer_group, error, attempts FROM dead_letters")
+    assert letter == {
+        "event_id": stuck.event.id,
+        "consumer_group": SENDER,
+        "error": "send.unanswered",
+        "attempts": QUICK.max_attempts,
+    }
+
+
+async def test_a_reply_that_was_given_up_so_has_all_its_calls_again_when_it_is_redriven(world: World) -> None:
+    twilio = Picky()
+    sender = world.sender(twilio=twilio, grace_seconds=0.02)
+    stuck = await world.answered(ANA, "stuck")
+    await send(sender, stuck)
+    await send(sender, await world.append(RedriveRequested(event=stuck.event.id, group=SENDER, by="ana"), ANA))
+    assert len(twilio.calls) == 2 * QUICK.max_attempts
+
+
+async def test_only_calls_in_a_row_that_came_to_nothing_count(world: World) -> None:
+    parts = [str(number) for number in range(4)]
+    world.twilio.script = [*[BROKEN] * 2, "taken"] * 4
+    await send(world.sender(grace_seconds=0.02), await world.answered(ANA, *parts))
+    assert world.twilio.bodies() == parts
+
+
+async def test_while_everything_fails_nothing_is_given_up(world: World) -> None:
+    breaker = Breaker(SENDER, pause_seconds=0.01)
+    breaker.trip("everything fails")
+    world.twilio.script = [BROKEN] * (QUICK.max_attempts + 2)
+    await send(world.sender(breaker=breaker, grace_seconds=0.02), await world.answered(ANA, "Hello."))
     assert world.twilio.bodies() == ["Hello."]

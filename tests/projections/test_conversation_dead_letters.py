@@ -1,5 +1,7 @@
 """Attempts that are counted, events that are given up, and those that a person sends round again."""
 
+from dataclasses import replace
+
 from projections.changes import DEAD_LETTERS, RESPONDER, SENDER, SETTLED_REPLIES
 from projections.dead_letters import attempts_of
 from projections.state import PartStatus, ReplyStatus, Status
@@ -54,6 +56,14 @@ def test_failed_attempts_are_counted_per_event_and_group() -> None:
     assert attempts_of(then.state, "m1", SENDER).failed == 1
     assert attempts_of(then.state, "m2", RESPONDER).failed == 1
     assert attempts_of(then.state, "m3", RESPONDER).failed == 0
+
+
+def test_a_part_that_went_out_forgets_the_failures_before_it() -> None:
+    tried = ACCEPTED.when(*[attempt_failed(REPLY, SENDER)] * 3, attempt_failed("m1"))
+    then = tried.when(*delivered_to_twilio("r1", "a1"))
+    assert attempts_of(tried.state, REPLY, SENDER).failed == 3
+    assert attempts_of(then.state, REPLY, SENDER).failed == 0
+    assert attempts_of(then.state, "m1", RESPONDER).failed == 1
 
 
 def test_starts_alone_are_counted_apart() -> None:
@@ -203,9 +213,11 @@ def test_what_the_sender_gave_up_in_the_middle_of_a_call_is_unconfirmed() -> Non
     assert then.when(sent("r1", "a1")).parts("r1") == (SENT, CANCELLED)
 
 
-def test_a_reply_that_is_sent_cannot_be_given_up() -> None:
+def test_of_a_reply_that_is_sent_only_what_callbacks_tell_can_be_given_up() -> None:
     whole = ONE.when(*answered("r1", "m1"))
-    assert whole.when(dead_lettered(REPLY, SENDER)).reply("r1") == whole.reply("r1")
+    given_up = whole.when(dead_lettered(REPLY, SENDER))
+    assert given_up.reply("r1") == replace(whole.reply("r1"), is_left_alone=True)
+    assert given_up.when(redriven_reply("r1")).reply("r1") == whole.reply("r1")
 
 
 def test_a_redriven_reply_is_sent_from_where_it_stopped() -> None:

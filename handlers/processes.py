@@ -19,7 +19,7 @@ from handlers.health import Check, served
 from handlers.journal import patiently
 from handlers.ticker import Ticker
 from projections.database import Database
-from settings import Settings, load_settings
+from settings import Settings, load_settings, warn_of_misspelt_settings
 from streams.cancellation import end
 from streams.engines.choose import event_log
 from streams.errors import ConfigurationError, FatalError
@@ -150,6 +150,7 @@ def _from_environment(process: str, build: Callable[[Settings], FastStream]) -> 
     try:
         settings = load_settings()
         configure_logging(settings, process=process)
+        warn_of_misspelt_settings()
         return build(settings)
     except ConfigurationError as error:
         print(f"prosa {process}: {'; '.join(str(error).splitlines())}", file=sys.stderr)  # noqa: T201 - the last word of a process

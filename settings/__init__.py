@@ -4,7 +4,15 @@ Every setting, from the environment, read once at the entry point and passed dow
 An empty value counts as not given. `.env` in the working directory is read too; the environment wins.
 """
 
-from settings.reading import Problem, Settings, load_database_url, load_settings, misspelt_settings, read_settings
+from settings.reading import (
+    Problem,
+    Settings,
+    load_database_url,
+    load_settings,
+    misspelt_settings,
+    read_settings,
+    warn_of_misspelt_settings,
+)
 from settings.sections import DEVELOPMENT_ACCOUNT, DEVELOPMENT_SECRET, DEVELOPMENT_TOKEN, Environment, StreamEngine
 
 __all__ = [
@@ -19,4 +27,5 @@ __all__ = [
     "load_settings",
     "misspelt_settings",
     "read_settings",
+    "warn_of_misspelt_settings",
 ]

@@ -20,9 +20,6 @@ class Misspelling:
     name: str
     meant: str
 
-    def __str__(self) -> str:
-        return f"{self.name} in {ENV_FILE} is no setting; did you mean {self.meant}?"
-
 
 def problem_of_env_file(path: Path = ENV_FILE) -> str | None:
     """Why the file cannot be read, if it is there."""

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from structlog import get_logger
 
 from settings.accepted import accepted
 from settings.env_file import ENV_FILE, Misspelling, misspellings, problem_of_env_file
@@ -34,6 +35,8 @@ class Settings(Process, ClockAndRetries, ConversationPolicy, Model, Twilio, Read
 class _DatabaseUrl(ReadModel, BaseSettings):
     model_config = _CONFIG
 
+
+log = get_logger("prosa.settings")
 
 _Read = TypeVar("_Read", bound=BaseSettings)
 
@@ -82,6 +85,12 @@ def load_database_url() -> str:
 def misspelt_settings() -> list[Misspelling]:
     """Names in `.env` that are probably meant for a setting, and are none."""
     return misspellings(Settings.model_fields)
+
+
+def warn_of_misspelt_settings() -> None:
+    """Say once, at the start of a process, what is probably a mistake."""
+    for each in misspelt_settings():
+        log.warning("unknown setting", name=each.name, file=str(ENV_FILE), did_you_mean=each.meant)
 
 
 def _read(kind: type[_Read], given: Mapping[str, Any]) -> tuple[_Read, list[Problem]]:

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import tracing
-from settings import Settings, load_settings
+from settings import Settings, load_settings, warn_of_misspelt_settings
 from streams.errors import FatalError, LogUnavailable
 from streams.events import MessageReceived, MessageStatusChanged
 from streams.log import EventLog
@@ -34,6 +34,7 @@ def door_from_environment() -> ASGIApp:
 
     settings = load_settings()
     configure_logging(settings, process="webhook")
+    warn_of_misspelt_settings()
     return create_door(settings, event_log(settings), REGISTRY)
 
 

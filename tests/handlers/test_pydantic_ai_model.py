@@ -11,6 +11,7 @@ import pytest
 from pydantic import SecretStr
 from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
+from structlog.testing import capture_logs
 
 from handlers.model import Answer, ModelFailed, ModelRefused, Question, Turn
 from handlers.pydantic_ai_model import LONGEST_ANSWER, PydanticAiModel
@@ -243,6 +244,13 @@ async def test_a_request_that_can_never_succeed_is_refused(behaviour: Behaviour,
     with pytest.raises(ModelRefused) as refused:
         await _ask(behaviour)
     assert (refused.value.model, refused.value.code) == ("openai:m", code)
+
+
+async def test_a_refused_key_is_logged_with_the_setting_that_holds_it() -> None:
+    with capture_logs() as lines, pytest.raises(ModelRefused):
+        await _ask(_error(401))
+    [line] = [line for line in lines if line["event"] == "model refused"]
+    assert line["remedy"] == "put a valid key into OPENAI_API_KEY"
 
 
 async def test_a_busy_model_tells_when_to_come_back() -> None:

@@ -12,10 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
+from importlib.metadata import version
 from math import nan
 from typing import Generic, TypeAlias, TypeVar
 
 from prometheus_client import (
+    CONTENT_TYPE_LATEST,
     GC_COLLECTOR,
     PLATFORM_COLLECTOR,
     PROCESS_COLLECTOR,
@@ -31,6 +33,7 @@ from streams.events import CATALOGUE as EVENTS
 from streams.events import Rejection
 
 OTHER = "other"
+CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
 class Process(StrEnum):
@@ -292,7 +295,7 @@ INBOUND_TO_SENT_SECONDS = _histogram(
     "seconds",
     "From the append of the oldest message that a reply answers to Twilio's acceptance of its first part, in log time.",
     HANDLERS,
-    reply=("answer", "failure_sentence"),
+    reply=("answer", "person"),
     buckets=PATIENCE,
 )
 SEND_OUTCOMES = _counter(
@@ -410,6 +413,7 @@ def exposition(process: Process) -> bytes:
 @cache
 def _registry(process: Process) -> CollectorRegistry:
     disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for each, which nobody reads
+    BUILD_INFO.of(version("prosa")).set(1)
     registry = CollectorRegistry()
     for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
         registry.register(collector)

@@ -7,6 +7,8 @@ from structlog import get_logger
 
 from streams.cancellation import end
 from streams.errors import FatalError, TransientError
+from streams.heartbeat import Heartbeat
+from streams.lag import ages_in_seconds
 from streams.log import EventLog, Record
 from streams.outage import Outage, place_of
 from streams.ownership import OnFatal, PartitionOwnership, Takeover, exit_at_once, supervise
@@ -48,7 +50,9 @@ class BatchConsumer:
         self._reader = Reader(event_log)
         self._serving: dict[int, Takeover] = {}
         self._cursors: dict[int, int] = {}
+        self._unfinished_since: dict[int, int | None] = {}
         self._is_handling = asyncio.Lock()
+        self.heartbeats = (Heartbeat(f"{group} reads"),)
         self._tasks: list[asyncio.Task[None]] = []
         self._handle: HandleBatch | None = None
 
@@ -56,6 +60,18 @@ class BatchConsumer:
     def seconds_since_read(self) -> float:
         """The age of the last successful read: the consumer's sign of life."""
         return self._reader.seconds_since_read
+
+    @property
+    def cursors(self) -> Mapping[int, int]:
+        """Up to where each partition is handled, as far as that is known."""
+        return self._cursors
+
+    @property
+    def lag_seconds(self) -> Mapping[int, float]:
+        """For each partition that was read, the age of its oldest entry that is not handled, or not even read."""
+        return ages_in_seconds(
+            {partition: since or self._reader.unread_since_ms(partition) for partition, since in self._unfinished_since.items()}
+        )
 
     async def start(self, handle: HandleBatch) -> None:
         """Begin to serve what the ownership gives us. It may be started once."""
@@ -80,6 +96,7 @@ class BatchConsumer:
 
     def halt(self, partition: int) -> None:
         self._serving.pop(partition, None)
+        self._unfinished_since.pop(partition, None)
         self._cursors.pop(partition, None)
 
     async def drain(self, partition: int) -> None:
@@ -98,6 +115,7 @@ class BatchConsumer:
     async def _read_on(self) -> None:
         outage = Outage(f"{self.group} waits")
         while True:
+            self.heartbeats[0].beat()
             try:
                 if await self._read_once():
                     outage.over()
@@ -121,6 +139,7 @@ class BatchConsumer:
         reading = {partition: cursor for partition, cursor in self._cursors.items() if self._owns(partition)}
         serving = {partition: self._serving[partition] for partition in reading}
         records = await self._reader.read(reading, max(1, self._batch_size // max(1, len(reading))))
+        self._note_unfinished(reading, records)
         async with self._is_handling:
             batch = [record for record in records if self._may_read(record.partition, serving, reading)]
             if batch:
@@ -134,6 +153,12 @@ class BatchConsumer:
         for partition, takeover in missing.items():
             if self._serving.get(partition) is takeover:
                 cursors[partition] = positions[partition]
+
+    def _note_unfinished(self, reading: Mapping[int, int], records: Sequence[Record]) -> None:
+        """What was read is unfinished until it is handled; where nothing was, everything is finished."""
+        oldest: dict[int, int | None] = dict.fromkeys(self._serving.keys() & reading.keys())
+        oldest |= {record.partition: record.appended_at_ms for record in reversed(records) if record.partition in oldest}
+        self._unfinished_since |= oldest
 
     def _may_read(self, partition: int, serving: Mapping[int, Takeover], reading: Mapping[int, int]) -> bool:
         """Still ours without a break, with the cursor that was read from, and surely not another's."""
@@ -154,3 +179,4 @@ class BatchConsumer:
             partition = record.partition
             if partition in cursors and self._serving.get(partition) is serving[partition]:
                 cursors[partition] = record.position
+                self._unfinished_since[partition] = None

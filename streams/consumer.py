@@ -11,6 +11,8 @@ from streams.delivery import Delivery, Handler
 from streams.envelope import decode, name_of
 from streams.errors import LogUnavailable, NewerEvent, TransientError, UndecodableEvent
 from streams.handling import Handling
+from streams.heartbeat import Heartbeat
+from streams.lag import ages_in_seconds
 from streams.log import EventLog, Record
 from streams.marks import Marks
 from streams.outage import Outage, until_available
@@ -64,6 +66,7 @@ class GroupConsumer:
         self._serving: dict[int, ThreadWorkers] = {}
         self._caught_up_to: dict[int, int] = {}
         self._marks = Marks(event_log, group, self._serving, self._owns)
+        self.heartbeats = (Heartbeat(f"{group} reads"), self._marks.heartbeat)
         self._handling: Handling | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -81,6 +84,16 @@ class GroupConsumer:
     def lag(self) -> Mapping[int, int | None]:
         """How many entries of each partition served are not finished, as the log saw it some seconds ago."""
         return {partition: self._marks.lag.get(partition) for partition in self._serving}
+
+    @property
+    def lag_seconds(self) -> Mapping[int, float]:
+        """For each partition served, the age of its oldest entry that is not finished, or not even read."""
+        return ages_in_seconds(
+            {
+                partition: workers.oldest_unfinished_ms or self._reader.unread_since_ms(partition)
+                for partition, workers in self._serving.items()
+            }
+        )
 
     async def start(self, handle: Handler) -> None:
         """Begin to serve what the ownership gives us. It may be started once."""
@@ -125,6 +138,7 @@ class GroupConsumer:
     async def _read_on(self) -> None:
         outage = Outage(f"group {self.group} cannot read the log")
         while True:
+            self.heartbeats[0].beat()
             try:
                 while self._joining:
                     await self._join()

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from structlog import get_logger
 
+import metrics
 from streams.delivery import Delivery, Handler
 from streams.errors import FatalError, NewerEvent, TransientError
 from streams.outage import place_of
@@ -38,6 +39,8 @@ class Handling:
         attempt = 0
         while self._ownership.remaining_seconds(delivery.partition) > 0:
             attempt += 1
+            if attempt > 1:
+                metrics.RETRIES.of(delivery.group).inc()
             error = await self._try(delivery)
             if error is None:
                 return True

@@ -1,5 +1,6 @@
 """How far a reader is behind the log's end, for gauges and for people: counted in entries, and in seconds of waiting."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -50,3 +51,13 @@ async def seconds_after(log: EventLog, positions: Mapping[int, int]) -> Mapping[
     oldest = {record.partition: record.appended_at_ms for record in await log.read(positions, limit=1)} if positions else {}
     now_ms = await log.time_ms()
     return {partition: max(0.001, (now_ms - oldest[partition]) / 1000) if partition in oldest else 0.0 for partition in positions}
+
+
+def ages_in_seconds(since_ms: Mapping[int, int | None]) -> Mapping[int, float]:
+    """
+    How long each partition has waited, without asking the log: 0 where it waits for nothing.
+
+    The log's stamps are compared with this host's clock, so that clocks which differ show here.
+    """
+    now_ms = time.time() * 1000
+    return {partition: max(0.0, now_ms - since) / 1000 if since else 0.0 for partition, since in since_ms.items()}

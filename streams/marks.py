@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from streams.errors import LogUnavailable
+from streams.heartbeat import Heartbeat
 from streams.log import EventLog
 from streams.outage import Outage
 from streams.thread_workers import Mark, ThreadWorkers
@@ -24,6 +25,7 @@ class Marks:
         self._serving = serving
         self._owns = owns
         self._committing = asyncio.Lock()
+        self.heartbeat = Heartbeat(f"{group} commits")
 
     async def commit(self) -> None:
         """Commit what has moved. One call after the other, so that no older mark lands after a newer one."""
@@ -44,6 +46,7 @@ class Marks:
     async def commit_regularly(self) -> None:
         outage = Outage(f"group {self._group} cannot commit")
         while True:
+            self.heartbeat.beat()
             await asyncio.sleep(COMMIT_SECONDS)
             try:
                 await self.commit()

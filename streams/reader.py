@@ -3,6 +3,7 @@
 import asyncio
 import math
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from streams.log import EventLog, Record
@@ -17,6 +18,7 @@ class Reader:
         self._log = log
         self._reading: asyncio.Task[Sequence[Record]] | None = None
         self._read_at = -math.inf
+        self._unread_since: dict[int, int] = {}
 
     @property
     def seconds_since_read(self) -> float:
@@ -36,7 +38,22 @@ class Reader:
             self._reading = None
         if after:
             self._read_at = time.monotonic()
+            self._note_unread(after, records, limit)
         return records
+
+    def unread_since_ms(self, partition: int) -> int | None:
+        """An append time that no entry still unread precedes; None where the last read came to the end of the partition."""
+        return self._unread_since.get(partition)
+
+    def _note_unread(self, after: Mapping[int, int], records: Sequence[Record], limit: int) -> None:
+        """Where as much was found as was asked for, there may be more."""
+        found = Counter(record.partition for record in records)
+        last = {record.partition: record.appended_at_ms for record in records}
+        for partition in after:
+            if found[partition] >= limit:
+                self._unread_since[partition] = last[partition]
+            else:
+                self._unread_since.pop(partition, None)
 
     def interrupt(self) -> None:
         """End the blocking read, so that the next one begins with what has changed."""

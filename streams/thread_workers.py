@@ -56,6 +56,14 @@ class Bounds:
     kept: int = 10_000
 
 
+@dataclass(frozen=True, slots=True)
+class _Unfinished:
+    """An entry in work, by the mark before it."""
+
+    before: Mark
+    appended_at_ms: int
+
+
 @dataclass(slots=True)
 class _Thread:
     waiting: deque[Delivery] = field(default_factory=deque)
@@ -87,7 +95,7 @@ class ThreadWorkers:
         self._room_made = room_made
         self._bounds = bounds
         self._isolated_to = isolated_to
-        self._unfinished: OrderedDict[int, Mark] = OrderedDict()
+        self._unfinished: OrderedDict[int, _Unfinished] = OrderedDict()
         self._threads: dict[str, _Thread] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._in_flight = 0
@@ -103,7 +111,14 @@ class ThreadWorkers:
     @property
     def mark(self) -> Mark:
         """The low-water mark: the entry before the oldest unfinished one, or the last one read."""
-        return next(iter(self._unfinished.values()), self._cursor)
+        oldest = next(iter(self._unfinished.values()), None)
+        return oldest.before if oldest else self._cursor
+
+    @property
+    def oldest_unfinished_ms(self) -> int | None:
+        """The append time of the oldest entry that was taken and is not finished."""
+        oldest = next(iter(self._unfinished.values()), None)
+        return oldest.appended_at_ms if oldest else None
 
     @property
     def in_flight(self) -> int:
@@ -132,7 +147,7 @@ class ThreadWorkers:
         """The next entry is to be handled."""
         if not delivery.isolated:
             self._isolated_to = START
-        self._unfinished[delivery.position] = self._cursor
+        self._unfinished[delivery.position] = _Unfinished(self._cursor, delivery.record.appended_at_ms)
         self._cursor = self._cursor.passing(delivery.position)
         name = ISOLATED if delivery.isolated else delivery.event.subject
         thread = self._threads.setdefault(name, _Thread())

@@ -13,6 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+import metrics
 from streams.errors import ConfigurationError, LogUnavailable
 
 Client: TypeAlias = Any
@@ -79,6 +80,7 @@ def unavailable_on_failure(client: Client) -> Iterator[None]:
     try:
         yield
     except (RedisError, OSError, TimeoutError) as error:
+        metrics.LOG_ERRORS.of(code_of(error)).inc()
         raise LogUnavailable(f"{code_of(error)}: {_server_of(client)} (REDIS_URL)") from error
 
 

@@ -11,10 +11,12 @@ from uuid import uuid4
 
 from structlog import get_logger
 
+import metrics
 from streams.cancellation import end
 from streams.engines.redis_connection import connect
 from streams.engines.redis_leases import RedisLeases
 from streams.errors import LogUnavailable, NewerEvent
+from streams.heartbeat import Heartbeat
 from streams.outage import Outage
 from streams.ownership import AttachedConsumers, OnFatal, PartitionConsumer, Takeover, exit_at_once, supervise
 from streams.retry import RetryPolicy
@@ -71,6 +73,7 @@ class RedisOwnership:
         self._renew_at = 0.0
         self._renewed_at = -inf
         self._is_stopping = False
+        self.heartbeat = Heartbeat("leases")
         self._loops: list[asyncio.Task[None]] = []
         self._handovers: dict[int, asyncio.Task[None]] = {}
         self._given_back: list[int] = []
@@ -85,6 +88,11 @@ class RedisOwnership:
     def seconds_since_renewal(self) -> float:
         """The age of the last round of renewals that the server answered: the sign of life of a process without partitions."""
         return self._clock() - self._renewed_at
+
+    @property
+    def declined(self) -> Collection[int]:
+        """The partitions that only a newer version may serve."""
+        return frozenset(self._declined)
 
     @property
     def owned(self) -> Collection[int]:
@@ -140,6 +148,7 @@ class RedisOwnership:
     async def _hold(self) -> None:
         outage = Outage("leases cannot be renewed", RetryPolicy(base_seconds=0.05, max_seconds=min(1.0, self._lease_seconds / 8)))
         while True:
+            self.heartbeat.beat()
             try:
                 pause = await self._hold_once()
                 outage.over()
@@ -217,6 +226,7 @@ class RedisOwnership:
         if takeovers:
             _tell_gained(takeovers)
         for takeover in takeovers:
+            metrics.PARTITIONS_GAINED.of("handover" if takeover.is_graceful else "lapse").inc()
             self._free_since.pop(takeover.partition, None)
             self._held[takeover.partition] = _Lease(takeover, began + self._lease_seconds)
             self._consumers.gained(takeover)
@@ -254,6 +264,7 @@ class RedisOwnership:
             if partitions:
                 log.warning("partitions lost", partitions=ranges(partitions), reason=reason)
             for partition in partitions:
+                metrics.LEASES_LOST.of().inc()
                 del self._held[partition]
                 self._hand_over(partition, self._abandon_and_release(partition, self._handovers.get(partition)))
 

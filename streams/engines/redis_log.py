@@ -14,6 +14,7 @@ from streams.envelope import encode
 from streams.errors import LogMismatch, LogUnavailable, PositionOverflow
 from streams.events import Event
 from streams.log import Appended, Committed, Holder, Record
+from streams.measured import measured
 from streams.partitions import (
     SEQUENCE_LIMIT,
     START,
@@ -93,6 +94,7 @@ class RedisEventLog:
         await self._commands.aclose()
         await self._readers.aclose()
 
+    @measured
     async def append(self, event: Event) -> Appended:
         partition = partition_of_subject(event.subject, self._partitions)
         key, value = stream_key(partition), encode(event)

@@ -2,15 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable
-from contextlib import suppress
-from time import perf_counter
 from typing import TypeVar
 
+import metrics
 from streams.errors import LogUnavailable, TransientError
 from streams.events import Event
 from streams.log import Appended, EventLog
 from streams.partitions import partition_of_subject
-from webhook.metrics import DoorMetrics
 
 Result = TypeVar("Result")
 
@@ -23,10 +21,9 @@ class BoundedLog:
     is appended before `start` of the log has verified what it is.
     """
 
-    def __init__(self, log: EventLog, seconds: float, metrics: DoorMetrics) -> None:
+    def __init__(self, log: EventLog, seconds: float) -> None:
         self._log = log
         self._seconds = seconds
-        self._metrics = metrics
         self._starting: asyncio.Task[None] | None = None
 
     def partition_of(self, event: Event) -> int:
@@ -39,17 +36,15 @@ class BoundedLog:
 
     async def append(self, event: Event) -> Appended:
         """Make the event durable."""
-        started = perf_counter()
-        appended = await self._bounded(self._append(event))
-        self._metrics.appended(perf_counter() - started)
-        return appended
+        return await self._bounded(self._append(event))
 
-    async def is_reachable(self) -> bool:
-        """Whether the log is verified and answers now."""
-        with suppress(TransientError):
+    async def problems(self) -> list[str]:
+        """What keeps the log from taking events now: it must be verified, and answer within the limit."""
+        try:
             await self._bounded(self._time_ms())
-            return True
-        return False
+        except TransientError as error:
+            return [f"the log cannot be used ({error}); check REDIS_URL and the server behind it"]
+        return []
 
     async def close(self) -> None:
         """Let go of the log."""
@@ -77,7 +72,8 @@ class BoundedLog:
             async with asyncio.timeout(self._seconds):
                 return await work
         except TimeoutError:
-            raise LogUnavailable("no answer in time") from None
+            metrics.LOG_ERRORS.of(TimeoutError.__name__).inc()
+            raise LogUnavailable(f"no answer in {self._seconds:g} s") from None
 
 
 def _has_failed(start: asyncio.Task[None]) -> bool:

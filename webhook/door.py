@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from fastapi import FastAPI
-from prometheus_client import REGISTRY, CollectorRegistry
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -21,7 +20,6 @@ from webhook.bounded_log import BoundedLog
 from webhook.endpoints import HealthEndpoints, Reading, TwilioEndpoint
 from webhook.forms import Form, message_received, message_status_changed
 from webhook.limits import Limits, RequestLimits
-from webhook.metrics import DoorMetrics
 from webhook.signature import SignatureCheck
 
 MESSAGES_PATH = "/webhooks/twilio/messages"
@@ -35,23 +33,22 @@ def door_from_environment() -> ASGIApp:
     settings = load_settings()
     configure_logging(settings, process="webhook")
     warn_of_misspelt_settings()
-    return create_door(settings, event_log(settings), REGISTRY)
+    return create_door(settings, event_log(settings))
 
 
-def create_door(settings: Settings, event_log: EventLog, registry: CollectorRegistry, limits: Limits | None = None) -> ASGIApp:
+def create_door(settings: Settings, event_log: EventLog, limits: Limits | None = None) -> ASGIApp:
     """
     The webhook on any log, as an ASGI application.
 
-    It starts while the log is down, answers 503 until it is there, and opens and closes it. The metrics go into `registry`.
+    It starts while the log is down, answers 503 until it is there, and opens and closes it.
     """
     limits = limits or Limits()
-    metrics = DoorMetrics(registry)
-    events = BoundedLog(event_log, limits.append_seconds, metrics)
-    health = HealthEndpoints(events, metrics)
+    events = BoundedLog(event_log, limits.append_seconds)
+    health = HealthEndpoints(events)
     tokens = [token.get_secret_value() for token in settings.twilio_auth_token]
 
     endpoints = {
-        path: TwilioEndpoint(path, reading, SignatureCheck(settings.public_base_url, path, tokens), events, metrics)
+        path: TwilioEndpoint(path, reading, SignatureCheck(settings.public_base_url, path, tokens), events)
         for path, reading in _readings(settings).items()
     }
     api = FastAPI(
@@ -68,7 +65,7 @@ def create_door(settings: Settings, event_log: EventLog, registry: CollectorRegi
         Route("/health/ready", health.ready),
         Route("/metrics", health.metrics),
     ]
-    return RequestLimits(Door(api, endpoints), limits, metrics)
+    return RequestLimits(Door(api, endpoints), limits)
 
 
 class Door:

@@ -6,9 +6,10 @@ from enum import Enum
 from time import perf_counter
 
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
+import metrics
 import tracing
 from streams.envelope import new_event
 from streams.errors import FatalError, ProsaError
@@ -16,7 +17,6 @@ from streams.events import Event, MessageReceived, MessageStatusChanged
 from telemetry import log, thread_hash
 from webhook.bounded_log import BoundedLog
 from webhook.forms import Form, MalformedForm, read_form, storable
-from webhook.metrics import DoorMetrics
 from webhook.signature import SignatureCheck, signature_headers
 from webhook.spans import received
 
@@ -45,19 +45,18 @@ class TwilioEndpoint:
     nobody. The body comes in one piece: `RequestLimits` has read it.
     """
 
-    def __init__(self, path: str, reading: Reading, check: SignatureCheck, events: BoundedLog, metrics: DoorMetrics) -> None:
+    def __init__(self, path: str, reading: Reading, check: SignatureCheck, events: BoundedLog) -> None:
         self._path = path
         self._reading = reading
         self._check = check
         self._events = events
-        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()
         message = await receive()
         outcome = await self._outcome_of(scope, message.get("body", b""))
         await outcome.value(scope, receive, send)
-        self._metrics.answered(self._path, outcome.name.lower(), perf_counter() - started)
+        metrics.WEBHOOK_SECONDS.of(self._path, outcome.name.lower()).observe(perf_counter() - started)
 
     async def _outcome_of(self, scope: Scope, body: bytes) -> Outcome:
         try:
@@ -132,28 +131,31 @@ class TwilioEndpoint:
 class HealthEndpoints:
     """Whether the process lives, whether it can serve, and its metrics."""
 
-    def __init__(self, events: BoundedLog, metrics: DoorMetrics) -> None:
+    def __init__(self, events: BoundedLog) -> None:
         self._events = events
-        self._metrics = metrics
 
     async def live(self, _: Request) -> Response:
-        """200 as long as requests are answered at all."""
-        return PlainTextResponse("live\n")
+        """200 as long as requests are answered at all: the one loop of this process is the one that answers."""
+        return _told([])
 
     async def ready(self, _: Request) -> Response:
-        """200 while the log answers, else 503."""
+        """200 while the log takes events, else 503 and why."""
         try:
-            if await self._events.is_reachable():
-                return PlainTextResponse("ready\n")
+            return _told(await self._events.problems())
         except FatalError as error:
             _stop(error)
-        return PlainTextResponse("log unreachable\n", 503, _RETRY)
+            return _told([f"the log must not be used: {error}"])
 
     async def metrics(self, _: Request) -> Response:
         """Prometheus's text format."""
-        from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+        return Response(metrics.exposition(metrics.WEBHOOK), headers={"content-type": metrics.CONTENT_TYPE})
 
-        return Response(generate_latest(self._metrics.registry), headers={"content-type": CONTENT_TYPE_LATEST})
+
+def _told(problems: list[str]) -> Response:
+    status = 503 if problems else 200
+    return JSONResponse(
+        {"status": "unavailable" if problems else "ok", "problems": problems}, status, _RETRY if problems else None
+    )
 
 
 def _stop(error: FatalError) -> None:

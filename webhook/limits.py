@@ -13,8 +13,8 @@ from functools import partial
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+import metrics
 from webhook.header_deadline import bound_headers
-from webhook.metrics import DoorMetrics
 
 _TOO_LARGE = PlainTextResponse("Body too large\n", 413, {"connection": "close"})
 _TOO_SLOW = PlainTextResponse("Too slow\n", 408, {"connection": "close"})
@@ -45,10 +45,9 @@ class ClientGone(Exception):
 class RequestLimits:
     """ASGI middleware, outermost: 413 over the byte limit, 408 over the time limit, and the connection closed after both."""
 
-    def __init__(self, app: ASGIApp, limits: Limits, metrics: DoorMetrics) -> None:
+    def __init__(self, app: ASGIApp, limits: Limits) -> None:
         self._app = app
         self._limits = limits
-        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -59,10 +58,10 @@ class RequestLimits:
             async with asyncio.timeout(self._limits.receive_seconds):
                 body = await _read_body(scope, receive, self._limits.body_bytes)
         except BodyTooLarge:
-            self._metrics.refused("too_large")
+            metrics.WEBHOOK_REFUSED.of("too_large").inc()
             return await _TOO_LARGE(scope, receive, partial(self._send_and_linger, receive, send))
         except TimeoutError:
-            self._metrics.refused("too_slow")
+            metrics.WEBHOOK_REFUSED.of("too_slow").inc()
             return await _TOO_SLOW(scope, receive, send)
         except ClientGone:
             return None

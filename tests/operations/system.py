@@ -7,8 +7,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from prometheus_client import CollectorRegistry
-
 from handlers.processes import build_app
 from operations.connection import Connection, connected
 from operations.conversations import Listed, listed
@@ -125,7 +123,7 @@ async def a_system(redis_url: str, database_url: str, **given: Any) -> AsyncIter
 
 @asynccontextmanager
 async def _door(settings: Settings) -> AsyncIterator[str]:
-    async with serving_door(create_door(settings, event_log(settings), CollectorRegistry())) as client:
+    async with serving_door(create_door(settings, event_log(settings))) as client:
         yield f"http://127.0.0.1:{client.port}"
 
 

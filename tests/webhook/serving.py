@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import uvicorn
-from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
 from settings import Settings
@@ -67,7 +66,7 @@ def parsed(received: bytes) -> Answer:
 
 
 def door_on(event_log: EventLog, limits: Limits | None = None) -> ASGIApp:
-    return create_door(Settings(_env_file=None, public_base_url=BASE_URL), event_log, CollectorRegistry(), limits)
+    return create_door(Settings(_env_file=None, public_base_url=BASE_URL), event_log, limits)
 
 
 @asynccontextmanager

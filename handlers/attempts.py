@@ -13,6 +13,7 @@ from hashlib import blake2b
 
 from structlog.contextvars import bound_contextvars
 
+import metrics
 from handlers.breaker import Breaker
 from handlers.decide import stuck_send
 from handlers.journal import Journal
@@ -41,6 +42,7 @@ class Attempts:
         self._breaker = breaker
         self._retry = retry
         self._handle = handle
+        self.last_tick_ms = 0
 
     async def run(self, delivery: Delivery) -> None:
         """Handle a delivery until it is done or given up. Raises only what is to be tried again or must stop the process."""
@@ -66,6 +68,7 @@ class Attempts:
         """
         if delivery.isolated:
             return
+        self.last_tick_ms = max(self.last_tick_ms, delivery.record.appended_at_ms)
         try:
             await self._handle(delivery)
         except FatalError:
@@ -99,6 +102,7 @@ class Attempts:
             elif await self._give_up(delivery, event, view, name, counted):
                 return True
         await asyncio.sleep(self._retry.pause_seconds(counted, random.random()))  # noqa: S311 - jitter
+        metrics.RETRIES.of(delivery.group).inc()
         return False
 
     async def _is_killer(self, delivery: Delivery) -> bool:

@@ -16,6 +16,7 @@ class Breaker:
         self._pause_seconds = pause_seconds
         self._failures = 0
         self._is_open = False
+        self._reason = ""
         self._probes = asyncio.Lock()
 
     @property
@@ -25,6 +26,11 @@ class Breaker:
     @property
     def is_open(self) -> bool:
         return self._is_open
+
+    @property
+    def reason(self) -> str:
+        """What was told when it opened last."""
+        return self._reason
 
     async def admit(self) -> bool:
         """Pass at once while closed; while open, wait in line for a try. Whether it waited: what was known before may be old."""
@@ -52,4 +58,5 @@ class Breaker:
         """Pause the group now."""
         if not self._is_open:
             log.error("group.paused", group=self._group, error=error)
+            self._reason = error
         self._is_open = True

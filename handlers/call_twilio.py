@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from handlers.breaker import Breaker
 from handlers.error_table import Outcome, Verdict, classify_response
 from handlers.journal import Journal
+from handlers.measured import observe_waiting
 from handlers.spans import called
 from handlers.twilio_answers import Accepted, NeverConnected, Refused, SendResult, TooManyRequests, Unknown
 from handlers.twilio_client import TwilioClient
@@ -83,7 +84,9 @@ class CallTwilio:
             case Accepted(sid, status):
                 self._breaker.succeeded()
                 sent = MessageSent(reply=grant.reply.id, part=grant.part, attempt=grant.attempt, sid=sid, status=status)
-                return await self._journal.record(sent, cause=grant.cause, thread=grant.thread)
+                view = await self._journal.record(sent, cause=grant.cause, thread=grant.thread)
+                observe_waiting(grant.reply, grant.part, view)
+                return view
             case Unknown(reason):
                 self._breaker.failed(reason)
                 log.warning("send.unknown", attempt=grant.attempt, reason=reason)

@@ -1,5 +1,6 @@
 """From the names in the settings to the models behind the port."""
 
+from handlers.measured import MeasuredModel
 from handlers.model import ReplyGenerator
 from handlers.offline import MODEL as OFFLINE
 from handlers.offline import OfflineResponder
@@ -9,10 +10,10 @@ from streams.errors import ConfigurationError
 from streams.retry import RetryPolicy
 
 
-def reply_generators(settings: Settings) -> tuple[ReplyGenerator, ...]:
+def reply_generators(settings: Settings) -> tuple[MeasuredModel, ...]:
     """The model and its fallbacks, in order. Raises `ConfigurationError` for a name, a key or a library that is missing."""
     named = [("AI_MODEL", settings.ai_model), *(("AI_FALLBACK_MODELS", name) for name in settings.ai_fallback_models)]
-    return tuple(_reply_generator(name, setting, settings) for setting, name in named)
+    return tuple(MeasuredModel(name, _reply_generator(name, setting, settings)) for setting, name in named)
 
 
 def turn_limits(settings: Settings) -> TurnLimits:

@@ -60,6 +60,8 @@ _VERDICTS = (
     | {code: Verdict(Outcome.REJECTED, reason) for reason, codes in _REJECTIONS.items() for code in codes}
 )
 
+KNOWN_CODES = frozenset(_VERDICTS)
+
 _UNKNOWN = Verdict(Outcome.REJECTED, Rejection.UNKNOWN)
 _MISCONFIGURED = Verdict(Outcome.REJECTED, Rejection.CONFIGURATION)
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
 import tracing
+from handlers.measured import count_outcome
 from handlers.outcome_lines import tell
 from handlers.spans import appended_as, recorded
 from projections.progress import Progress
@@ -94,6 +95,7 @@ class Journal:
         appended: Appended = await self._patience.until_done(lambda: self._log.append(event))
         tell(event, appended)
         appended_as(event, appended.partition)
+        count_outcome(data)
         return await self.look(subject, appended.position)
 
     async def accounted_sids(self, sids: Iterable[str], *, apart_from: str) -> set[str]:

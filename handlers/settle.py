@@ -9,6 +9,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 
+import metrics
 from handlers.breaker import Breaker
 from handlers.decide import SettleSend, next_send
 from handlers.journal import Journal
@@ -57,6 +58,10 @@ class Settler:
     async def settle(self, thread: str, cause: Event, step: SettleSend) -> View:
         """Record what came of the attempt, or return as soon as somebody else did."""
         log.info("send.settling", attempt=step.attempt.id)
+        with metrics.SENDS_SETTLING.of().track_inprogress():
+            return await self._look_for_proof(thread, cause, step)
+
+    async def _look_for_proof(self, thread: str, cause: Event, step: SettleSend) -> View:
         listings = 0
         while True:
             is_late = await self._journal.time_ms() - step.attempt.started_at_ms > self._grace_ms

@@ -21,6 +21,7 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
+from handlers.measured import calling
 from handlers.twilio_answers import (
     Call,
     ListedMessage,
@@ -127,6 +128,7 @@ class TwilioClient:
             raise TwilioRefused("list: status 404")
         return page
 
+    @calling
     async def _call(self, method: str, url: str, *, form: dict[str, str] | None = None) -> Call:
         call = Call()
         session = self._opened()

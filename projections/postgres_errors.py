@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import asyncpg
 
+import metrics
 from settings.addresses import server_of
 from streams.errors import ConfigurationError, ReadModelUnavailable
 
@@ -71,10 +72,13 @@ def sorted_errors(url: str) -> Iterator[None]:
     try:
         yield
     except _OUTDATED as error:
+        metrics.POSTGRES_ERRORS.of("outdated").inc()
         raise ReadModelUnavailable("the tables are missing, outdated, or closed to this user; run: prosa migrate") from error
     except _MISCONFIGURED as error:
+        metrics.POSTGRES_ERRORS.of("misconfigured").inc()
         remedy = next((remedy for kind, remedy in _REMEDIES if isinstance(error, kind)), "correct it")
         server = server_of(url, POSTGRES_PORT)
         raise ConfigurationError(f"DATABASE_URL: Postgres at {server} answers {type(error).__name__}; {remedy}") from None
     except _UNAVAILABLE as error:
+        metrics.POSTGRES_ERRORS.of("unavailable").inc()
         raise ReadModelUnavailable(f"{type(error).__name__}: {server_of(url, POSTGRES_PORT)} (DATABASE_URL)") from error

@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+import metrics
 from projections import store
 from projections.database import COMMAND_TIMEOUT_SECONDS, Connection, Database
 from projections.entries import Entry, Timed, time_of_last_tick, timed, understand, unreadable
@@ -68,7 +69,9 @@ class Projector:
         new = [record for record in records if record.position > self._checkpoints[record.partition].position]
         entries = self._understood(new)
         if entries:
-            await self._commit_or_divide(entries)
+            with metrics.PROJECTOR_BATCH_SECONDS.of().time():
+                await self._commit_or_divide(entries)
+            metrics.PROJECTOR_BATCH_EVENTS.of().observe(len(entries))
 
     def _understood(self, records: Sequence[Record]) -> list[Entry]:
         """The entries up to the first, in each partition, that only a newer process may read."""

@@ -21,9 +21,9 @@ def test_the_model_comes_first_and_its_fallbacks_in_order() -> None:
     settings = _settings(
         ai_model="ollama:llama3.2", ai_fallback_models=("openai:m", "offline"), openai_base_url="http://127.0.0.1:9/v1"
     )
-    first, second, third = reply_generators(settings)
-    assert [getattr(model, "_name", None) for model in (first, second)] == ["ollama:llama3.2", "openai:m"]
-    assert isinstance(third, OfflineResponder)
+    models = reply_generators(settings)
+    assert [model.name for model in models] == ["ollama:llama3.2", "openai:m", "offline"]
+    assert isinstance(models[2].model, OfflineResponder)
 
 
 @pytest.mark.parametrize("name", ["gpt-5", "openai:", "google:gemini", "", "offline:x"])

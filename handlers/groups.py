@@ -10,6 +10,7 @@ from handlers.breaker import Breaker
 from handlers.call_twilio import CallTwilio
 from handlers.choose_model import reply_generators, turn_limits
 from handlers.journal import Journal
+from handlers.measured import handling
 from handlers.parts import split
 from handlers.respond import RESPONDER_EVENTS, Manner, Responder
 from handlers.send import SENDER_EVENTS, Sender
@@ -27,6 +28,7 @@ from streams.engines.choose import event_log
 from streams.engines.redis_groups import RedisOwnership
 from streams.engines.redis_log import RedisEventLog
 from streams.engines.redis_subscriber import subscribe
+from streams.heartbeat import Heartbeat
 from streams.log import Record
 from streams.ownership import OnFatal
 from streams.retry import RetryPolicy
@@ -53,6 +55,15 @@ class Groups:
     respond: Attempts
     send: Attempts
     breakers: tuple[Breaker, ...]
+
+    @property
+    def consumers(self) -> tuple[BatchConsumer | GroupConsumer, ...]:
+        return (self.projecting, self.responding, self.sending)
+
+    @property
+    def heartbeats(self) -> tuple[Heartbeat, ...]:
+        """Of every loop that the worker's work depends on."""
+        return (self.ownership.heartbeat, *(heartbeat for consumer in self.consumers for heartbeat in consumer.heartbeats))
 
     def subscribe(self, broker: RedisBroker) -> None:
         """Make the groups subscribers of the broker: it starts and stops them, and documents them."""
@@ -129,8 +140,8 @@ def build_groups(settings: Settings, on_fatal: OnFatal) -> Groups:
         sending=GroupConsumer(
             log, ownership, group=SENDER, names=SENDER_EVENTS, max_in_flight=settings.max_in_flight, on_fatal=on_fatal
         ),
-        respond=Attempts(responder_journal, responder_breaker, retry, responder.respond),
-        send=Attempts(sender_journal, sender_breaker, retry, sender.send),
+        respond=Attempts(responder_journal, responder_breaker, retry, handling(RESPONDER, responder.respond)),
+        send=Attempts(sender_journal, sender_breaker, retry, handling(SENDER, sender.send)),
         breakers=(responder_breaker, sender_breaker),
     )
 

@@ -2,23 +2,36 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
+import metrics
 from telemetry import log
 
-Check = Callable[[], Sequence[str]]
-"""What keeps the process from doing its work now; nothing where all is well."""
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """
+    What a process tells of itself.
+
+    `hung` and `problems` tell what keeps it from living, and from doing its work now; nothing where all is well. `observe` sets
+    the gauges before they are shown, and must not wait for anything.
+    """
+
+    process: metrics.Process
+    hung: Callable[[], Sequence[str]]
+    problems: Callable[[], Awaitable[Sequence[str]]]
+    observe: Callable[[], None]
 
 
 @asynccontextmanager
-async def served(host: str, port: int, *, live: Check, ready: Check) -> AsyncIterator[None]:
+async def served(host: str, port: int, vitals: Vitals) -> AsyncIterator[None]:
     """Serve `/health/live`, `/health/ready` and `/metrics` meanwhile; a port that is taken is told and gone without."""
     app = web.Application()
-    app.router.add_get("/health/live", _answer(live))
-    app.router.add_get("/health/ready", _answer(ready))
-    app.router.add_get("/metrics", _metrics)
+    app.router.add_get("/health/live", _live(vitals))
+    app.router.add_get("/health/ready", _ready(vitals))
+    app.router.add_get("/metrics", _metrics(vitals))
     runner = web.AppRunner(app, access_log=None, handle_signals=False)
     await runner.setup()
     try:
@@ -31,15 +44,32 @@ async def served(host: str, port: int, *, live: Check, ready: Check) -> AsyncIte
         await runner.cleanup()
 
 
-def _answer(check: Check) -> Callable[[web.Request], Awaitable[web.Response]]:
-    async def answer(_: web.Request) -> web.Response:
-        problems = list(check())
-        return web.json_response(
-            {"status": "unavailable" if problems else "ok", "problems": problems}, status=503 if problems else 200
-        )
-
-    return answer
+_Answer = Callable[[web.Request], Awaitable[web.Response]]
 
 
-async def _metrics(_: web.Request) -> web.Response:
-    return web.Response(body=generate_latest(REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
+def _live(vitals: Vitals) -> _Answer:
+    async def live(_: web.Request) -> web.Response:
+        return _told(vitals.hung())
+
+    return live
+
+
+def _ready(vitals: Vitals) -> _Answer:
+    async def ready(_: web.Request) -> web.Response:
+        return _told([*vitals.hung(), *await vitals.problems()])
+
+    return ready
+
+
+def _metrics(vitals: Vitals) -> _Answer:
+    async def shown(_: web.Request) -> web.Response:
+        vitals.observe()
+        return web.Response(body=metrics.exposition(vitals.process), headers={"Content-Type": metrics.CONTENT_TYPE})
+
+    return shown
+
+
+def _told(problems: Sequence[str]) -> web.Response:
+    return web.json_response(
+        {"status": "unavailable" if problems else "ok", "problems": list(problems)}, status=503 if problems else 200
+    )

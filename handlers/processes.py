@@ -12,11 +12,15 @@ from faststream import FastStream
 from faststream.redis import RedisBroker
 from faststream.specification import AsyncAPI
 
+import metrics
 import tracing
+from handlers.counting import ProjectorLag, ReadModelGauges, count_regularly
 from handlers.ending import Ending
-from handlers.groups import Groups, build_groups
-from handlers.health import Check, served
+from handlers.gauges import observe_clock, observe_groups
+from handlers.groups import build_groups
+from handlers.health import Vitals, served
 from handlers.journal import patiently
+from handlers.readiness import HUNG_SECONDS, hung, problems_of_clock, problems_of_groups
 from handlers.ticker import Ticker
 from projections.database import Database
 from settings import Settings, load_settings, warn_of_misspelt_settings
@@ -26,9 +30,6 @@ from streams.errors import ConfigurationError, FatalError
 from telemetry import configure_logging, log, name_worker
 
 FRAMEWORK_LOG = logging.getLogger("faststream")
-
-SILENT_SECONDS = 15.0
-"""A consumer that has not read for so long does not do its work: an idle one reads every second."""
 
 
 def app_from_environment() -> FastStream:
@@ -45,6 +46,14 @@ def build_app(settings: Settings) -> FastStream:
     """The consumer groups of one process."""
     ending = Ending()
     groups = build_groups(settings, ending.fatal)
+    projector_lag = ProjectorLag(groups)
+    counting: list[asyncio.Task[None]] = []
+    vitals = Vitals(
+        metrics.HANDLERS,
+        hung=lambda: hung(groups.heartbeats),
+        problems=lambda: problems_of_groups(groups),
+        observe=lambda: observe_groups(groups, projector_lag),
+    )
 
     async def open_log() -> None:
         await _opened(groups.log.start, ending)
@@ -52,15 +61,17 @@ def build_app(settings: Settings) -> FastStream:
     async def claim() -> None:
         if not ending.is_fatal:
             await groups.ownership.start()
+            counting.append(asyncio.create_task(count_regularly("what the projector has before it", projector_lag.count)))
 
     async def close() -> None:
+        await end(counting)
         await groups.twilio.close()
         await groups.database.close()
         await groups.log.close()
 
     broker = _broker(settings)
     groups.subscribe(broker)
-    app = _application(settings, broker, ending, "prosa-handlers", live=lambda: [], ready=lambda: _not_reading(groups))
+    app = _application(settings, broker, ending, "prosa-handlers", vitals)
     app.on_startup(open_log)
     app.after_startup(claim)
     app.on_shutdown(groups.ownership.stop)
@@ -72,8 +83,15 @@ def build_clock(settings: Settings) -> FastStream:
     """The clock."""
     ending = Ending()
     event_log_ = event_log(settings)
-    database = Database(settings.database_url.get_secret_value(), max_connections=1)
+    database = Database(settings.database_url.get_secret_value(), max_connections=2)
     ticker = Ticker(event_log_, database, settings)
+    read_model = ReadModelGauges(database)
+    vitals = Vitals(
+        metrics.CLOCK,
+        hung=lambda: hung([ticker.heartbeat], allowed_seconds=HUNG_SECONDS + settings.clock_tick_seconds),
+        problems=lambda: problems_of_clock(event_log_, ticker),
+        observe=lambda: observe_clock(ticker, read_model),
+    )
     running: list[asyncio.Task[None]] = []
 
     async def start() -> None:
@@ -81,13 +99,14 @@ def build_clock(settings: Settings) -> FastStream:
             task = asyncio.create_task(ticker.run(), name="clock")
             task.add_done_callback(lambda done: None if done.cancelled() else ending.fatal(done.exception() or FatalError()))
             running.append(task)
+            running.append(asyncio.create_task(count_regularly("the read model", read_model.count)))
 
     async def stop() -> None:
         await end(running)
         await database.close()
         await event_log_.close()
 
-    app = _application(settings, _broker(settings), ending, "prosa-clock", live=lambda: [], ready=lambda: _not_ticking(ticker))
+    app = _application(settings, _broker(settings), ending, "prosa-clock", vitals)
     app.on_startup(start)
     app.on_shutdown(stop)
     return app
@@ -98,13 +117,11 @@ def _broker(settings: Settings) -> RedisBroker:
     return RedisBroker(settings.redis_url.get_secret_value(), logger=FRAMEWORK_LOG, apply_types=False)
 
 
-def _application(
-    settings: Settings, broker: RedisBroker, ending: Ending, service: str, *, live: Check, ready: Check
-) -> FastStream:
+def _application(settings: Settings, broker: RedisBroker, ending: Ending, service: str, vitals: Vitals) -> FastStream:
     @asynccontextmanager
     async def lifespan(worker_id: int | None = None) -> AsyncIterator[None]:
         name_worker(worker_id)
-        async with ending.watched(app.exit, worker_id), tracing.exported(service), _health(settings, worker_id or 0, live, ready):
+        async with ending.watched(app.exit, worker_id), tracing.exported(service), _health(settings, worker_id or 0, vitals):
             log.info("started", pid=os.getpid())
             yield
         log.info("stopped")
@@ -115,11 +132,11 @@ def _application(
 
 
 @asynccontextmanager
-async def _health(settings: Settings, worker: int, live: Check, ready: Check) -> AsyncIterator[None]:
+async def _health(settings: Settings, worker: int, vitals: Vitals) -> AsyncIterator[None]:
     if settings.metrics_port == 0:
         yield
         return
-    async with served(settings.metrics_host, settings.metrics_port + worker, live=live, ready=ready):
+    async with served(settings.metrics_host, settings.metrics_port + worker, vitals):
         yield
 
 
@@ -131,19 +148,6 @@ async def _opened(start: Callable[[], Awaitable[None]], ending: Ending) -> bool:
         ending.fatal(error)
         return False
     return True
-
-
-def _not_reading(groups: Groups) -> list[str]:
-    if groups.ownership.seconds_since_renewal > SILENT_SECONDS:
-        return ["the log does not answer"]
-    consumers = (groups.projecting, groups.responding, groups.sending) if groups.ownership.owned else ()
-    silent = [f"{consumer.group} does not read" for consumer in consumers if consumer.seconds_since_read > SILENT_SECONDS]
-    paused = [f"{breaker.group} is paused" for breaker in groups.breakers if breaker.is_open]
-    return silent + paused
-
-
-def _not_ticking(ticker: Ticker) -> list[str]:
-    return ["no tick stands in the log yet, or the last one is late"] if ticker.is_late else []
 
 
 def _from_environment(process: str, build: Callable[[Settings], FastStream]) -> FastStream:

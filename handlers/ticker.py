@@ -9,6 +9,7 @@ changes nothing.
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
+from math import nan
 
 from handlers.journal import Patience
 from projections.conversation import advance
@@ -20,6 +21,7 @@ from settings import Settings
 from streams.envelope import decode, name_of, new_event
 from streams.errors import UndecodableEvent
 from streams.events import AnyEventData, ClockAdvanced, ClockTicked, Event, PolicyChanged
+from streams.heartbeat import Heartbeat
 from streams.log import EventLog, Record
 from streams.partitions import START, partition_subject
 from telemetry import log, ranges
@@ -39,6 +41,18 @@ class Ticker:
         self._settings = settings
         self._patience = Patience()
         self._ticked_at: float | None = None
+        self._is_up_to_date = False
+        self.heartbeat = Heartbeat("ticks")
+
+    @property
+    def tick_age_seconds(self) -> float:
+        """Since a tick last stood in every partition; not a number before the first."""
+        return nan if self._ticked_at is None else _now() - self._ticked_at
+
+    @property
+    def is_up_to_date(self) -> bool:
+        """Whether the policy in the log is that of the settings."""
+        return self._is_up_to_date
 
     @property
     def is_late(self) -> bool:
@@ -58,7 +72,7 @@ class Ticker:
         seconds = self._settings.clock_tick_seconds
         while True:
             started = _now()
-            nominal = datetime.fromtimestamp(await self._patience.until_done(self._log.time_ms) // 1000, UTC)
+            nominal = datetime.fromtimestamp(await self._patience.until_done(self._time_ms) // 1000, UTC)
             await self._append_everywhere(ClockTicked(nominal=nominal))
             self._ticked_at = _now()
             await asyncio.sleep(max(0.0, seconds - (_now() - started)))
@@ -75,6 +89,7 @@ class Ticker:
                 await self._append(partition, ClockAdvanced(offset_ms=offset_ms))
         if differing:
             log.info("policy changed", partitions=ranges(differing))
+        self._is_up_to_date = True
 
     async def _states_at_head(self) -> Mapping[int, PartitionState]:
         """Every partition's clock and policy at the log's end: from the checkpoint, and what the log holds after it."""
@@ -109,7 +124,16 @@ class Ticker:
 
     async def _append(self, partition: int, data: AnyEventData) -> None:
         event = new_event(data, subject=partition_subject(partition), source=SOURCE, traceparent=traceparent())
-        await self._patience.until_done(lambda: self._log.append(event))
+
+        async def append() -> None:
+            self.heartbeat.beat()
+            await self._log.append(event)
+
+        await self._patience.until_done(append)
+
+    async def _time_ms(self) -> int:
+        self.heartbeat.beat()
+        return await self._log.time_ms()
 
 
 def policy_of_settings(settings: Settings) -> PolicyChanged:

@@ -5,7 +5,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -26,11 +26,12 @@ COLOURS = {"webhook": 33, "handlers": 35, "clock": 32, "simulator": 36}
 LEVEL_COLOURS = {"debug": 2, "warning": 33, "error": 31, "critical": 31}
 DIM = 2
 PROCESS_WIDTH = 10
-EVENT_WIDTH = 20
+EVENT_WIDTH = 22
 SHORT_THREAD = 6
 
-_CONTEXT = frozenset({"owner", "group", "partition", "position", "generation"})
-"""What a line about a thread carries for whoever searches many of them."""
+_OF_ALL = frozenset({"owner"})
+_OF_A_THREAD = _OF_ALL | {"type", "group", "partition", "position"}
+"""What a line carries for whoever searches many of them."""
 _NAME = re.compile(r"[a-z_.]+")
 _ULID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
 
@@ -151,7 +152,7 @@ class TextLine:
         level = event.pop("level", level)
         start = line_start(event.pop("timestamp"), event.pop("process"), has_colours=self._has_colours)
         traceback = event.pop("exception", None)
-        values = " ".join(f"{name}={_quoted(value)}" for name, value in self._values(event))
+        values = " ".join(f"{name}={_quoted(value)}" for name, value in self._values(event).items())
         return start + self._told(level, str(event["event"]), values) + (f"\n{traceback}" if traceback else "")
 
     def _told(self, level: str, what: str, values: str) -> str:
@@ -162,17 +163,14 @@ class TextLine:
         coloured = _coloured(padded, LEVEL_COLOURS.get(level, 0)) if self._has_colours else padded
         return f"{coloured}  {_coloured(values, DIM) if self._has_colours else values}" if values else coloured
 
-    def _values(self, event: EventDict) -> Iterator[tuple[str, Any]]:
-        is_about_thread = "thread_hash" in event
-        for name, value in event.items():
-            if name == "event" or name.startswith("_"):
-                continue
-            if self._is_verbose:
-                yield name, value
-            elif name == "thread_hash":
-                yield "thread", value[:SHORT_THREAD]
-            elif not (_is_id(value) or name == "owner" or (is_about_thread and name in _CONTEXT)):
-                yield name, value
+    def _values(self, event: EventDict) -> dict[str, Any]:
+        values = {name: value for name, value in event.items() if name != "event" and not name.startswith("_")}
+        if self._is_verbose:
+            return values
+        thread = values.pop("thread_hash", None)
+        hidden = _OF_A_THREAD if thread else _OF_ALL
+        shown = {name: value for name, value in values.items() if name not in hidden and not _is_id(value)}
+        return {"thread": thread[:SHORT_THREAD], **shown} if thread else shown
 
 
 def line_start(time: str, process: str, *, has_colours: bool) -> str:

@@ -6,6 +6,9 @@ import typer
 
 from commands.development_options import DATA_DIRECTORY, Directory
 from commands.terminal import console
+from development.plan import Ports
+
+PORTS = Ports()
 
 
 def _port(meaning: str) -> Any:
@@ -13,18 +16,20 @@ def _port(meaning: str) -> Any:
 
 
 def dev(
-    port: Annotated[int, _port("The webhook's port.")] = 8000,
-    simulator_port: Annotated[int, _port("The Twilio simulator's port.")] = 8010,
-    valkey_port: Annotated[int, _port("The embedded Valkey's port.")] = 6399,
-    postgres_port: Annotated[int, _port("The embedded Postgres's port.")] = 5439,
-    metrics_port: Annotated[int, _port("Health and metrics of the first worker; the others and the clock follow.")] = 9100,
+    port: Annotated[int, _port("The webhook's port.")] = PORTS.webhook,
+    simulator_port: Annotated[int, _port("The Twilio simulator's port.")] = PORTS.simulator,
+    valkey_port: Annotated[int, _port("The embedded Valkey's port.")] = PORTS.valkey,
+    postgres_port: Annotated[int, _port("The embedded Postgres's port.")] = PORTS.postgres,
+    metrics_port: Annotated[
+        int, _port("Health and metrics of the first worker; the others and the clock follow.")
+    ] = PORTS.metrics,
     workers: Annotated[int, typer.Option(min=1, max=32, help="Processes that share the partitions out.")] = 1,
     data: Directory = DATA_DIRECTORY,
 ) -> None:
     """Run everything on this machine: Valkey, Postgres, webhook, handlers, clock and a Twilio simulator. Ctrl-C stops it."""
     from development.directory import RunDirectory
     from development.everything import run
-    from development.plan import Plan, Ports
+    from development.plan import Plan
 
     ports = Ports(port, simulator_port, valkey_port, postgres_port, metrics_port)
     run(Plan(ports, workers, RunDirectory(data)), console)

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
-DATA_DIRECTORY = Path(".prosa")
+from development.directory import DEFAULT_DIRECTORY
+
+DATA_DIRECTORY = DEFAULT_DIRECTORY
 
 Directory = Annotated[Path, typer.Option("--data", help="Where the embedded servers keep their data.", file_okay=False)]

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from development.errors import DevelopmentError
 
+DEFAULT_DIRECTORY = Path(".prosa")
+
 
 class RunDirectory:
     """Where the data of a run stay. Whoever else looks here finds out whether something runs, and where it listens."""
@@ -17,6 +19,11 @@ class RunDirectory:
         self.path = path.absolute()
         self.addresses_file = self.path / "development.json"
         self._lock = self.path / "lock"
+
+    @property
+    def is_default(self) -> bool:
+        """Whether commands in the working directory look here without being told."""
+        return self.path == DEFAULT_DIRECTORY.absolute()
 
     @contextmanager
     def claimed(self) -> Iterator[None]:

@@ -1,31 +1,40 @@
 """
 One run, from the first server's start to the last one's end.
 
-The servers start first and stop last. A signal stops everything in order, at any moment; a second one kills what still works.
+The settings are checked before anything starts. The servers start first and stop last. A signal stops everything in order, at any
+moment; a second one kills what still works.
 """
 
 import asyncio
 import signal
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
 from rich.console import Console
 
+from development.commands import shown
 from development.errors import DevelopmentError
-from development.plan import HOST, Plan, addresses, programs, require_free_ports, url
-from development.supervision import Child, Program
+from development.output import Output
+from development.plan import Plan, addresses, programs
+from development.ports import require_possible_ports, wait_for_free_ports
+from development.settings_check import checked_settings
+from development.supervision import Child
+from settings import Settings, misspelt_settings
 from simulator.servers import EmbeddedPostgres, EmbeddedServer, EmbeddedValkey
 
+STOP_ORDER = (("handlers", "clock"), ("simulator",), ("webhook",))
 READY_SECONDS = 60.0
-STILL_WAITING_SECONDS = 10.0
-LEFTOVER_SECONDS = 15.0
-"""How long the processes of a run that was killed may still hold their ports."""
+STILL_WAITING_SECONDS = 5.0
+STILL_STOPPING_SECONDS = 4.0
 LOOK_SECONDS = 0.5
 POLL_SECONDS = 0.05
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-COLOURS = {"simulator": "cyan", "clock": "green", "handlers": "magenta", "webhook": "yellow"}
+SERVER_STOP_SECONDS = 10.0
+HURRIED_STOP_SECONDS = 1.0
+"""How long a server may take to stop: on the first signal, and after the second."""
 
 
 class _Interrupted(BaseException):
@@ -33,44 +42,36 @@ class _Interrupted(BaseException):
 
 
 def run(plan: Plan, console: Console) -> None:
-    """Run everything until SIGINT, SIGTERM or SIGHUP. Raises `DevelopmentError`."""
+    """Run everything until SIGINT, SIGTERM or SIGHUP. Raises `DevelopmentError` and `ConfigurationError`."""
     for number in SIGNALS:
         signal.signal(number, _interrupt)
+    output = Output(console)
     try:
+        settings = checked_settings(plan)
+        require_possible_ports(plan)
         with plan.directory.claimed():
-            _wait_for_ports(plan)
-            asyncio.run(Everything(plan, console).run())
+            wait_for_free_ports(plan, output.say)
+            asyncio.run(Everything(plan, settings, output).run())
     except _Interrupted:
         pass
-    console.print(f"Stopped; the data stay in {plan.directory.path}", soft_wrap=True)
+    output.say(f"Stopped; the data stay in {shown(plan.directory.path)}")
 
 
 def _interrupt(*_: object) -> None:
     raise _Interrupted
 
 
-def _wait_for_ports(plan: Plan) -> None:
-    deadline = time.monotonic() + (LEFTOVER_SECONDS if plan.directory.has_leftovers else 0)
-    while True:
-        try:
-            require_free_ports(plan)
-        except DevelopmentError:
-            if time.monotonic() >= deadline:
-                raise
-            time.sleep(POLL_SECONDS)
-        else:
-            return
-
-
 class Everything:
     """The servers and the processes of one run."""
 
-    def __init__(self, plan: Plan, console: Console) -> None:
+    def __init__(self, plan: Plan, settings: Settings, output: Output) -> None:
         self._plan = plan
-        self._console = console
+        self._settings = settings
+        self._output = output
         self._servers: list[EmbeddedServer] = []
         self._children: dict[str, Child] = {}
         self._stop = asyncio.Event()
+        self._hurry = False
         self._problem: str | None = None
         self._started_at = time.monotonic()
 
@@ -79,21 +80,29 @@ class Everything:
         try:
             valkey, postgres = self._start_servers()
             self._listen_to_signals()
-            settings = addresses(self._plan, valkey.url, postgres.url)
-            self._children = {program.name: self._child(program) for program in programs(self._plan, settings)}
-            await self._unless_stopped(self._serve(settings))
+            where = addresses(self._plan, valkey.url, postgres.url)
+            sender = self._settings.twilio_sender
+            started = programs(self._plan, where, sender=sender, has_colours=self._output.has_colours)
+            self._children = {
+                program.name: Child(
+                    program, show=self._output.lines_of(program.name), warn=self._output.warn, give_up=self._give_up
+                )
+                for program in started
+            }
+            await self._unless_stopped(self._serve(where))
         finally:
-            await self._stop_children()
-            for server in reversed(self._servers):
-                server.stop()
-            self._plan.directory.forget_addresses()
+            await self._stop_everything()
         if self._problem:
             raise DevelopmentError(self._problem)
 
     def _start_servers(self) -> tuple[EmbeddedServer, EmbeddedServer]:
         """In the main thread: Linux ties their lives to the thread that started them."""
+        for misspelling in misspelt_settings():
+            self._output.warn(str(misspelling))
         directory = self._plan.directory.path / "postgres"
-        self._say("Starting Valkey and Postgres …" if directory.exists() else "Starting Valkey, and making the database …")
+        self._output.say(
+            "Starting Valkey and Postgres …" if directory.exists() else "Starting Valkey, and making the database, once …"
+        )
         valkey = EmbeddedValkey(self._plan.directory.path / "valkey", self._plan.ports.valkey)
         postgres = EmbeddedPostgres(directory, self._plan.ports.postgres)
         for server in (valkey, postgres):
@@ -107,22 +116,32 @@ class Everything:
 
     def _asked_to_stop(self) -> None:
         if self._stop.is_set():
+            self._hurry = True
+            self._output.say(f"Not waiting any longer for {self._awaited}")
             for child in self._children.values():
                 child.kill()
         self._stop.set()
 
-    async def _serve(self, settings: Mapping[str, str]) -> None:
+    @property
+    def _awaited(self) -> str:
+        """What has been asked to stop and has not yet."""
+        children = ([name for name in names if name in self._children] for names in STOP_ORDER)
+        running = ([name for name in names if self._children[name].is_running] for names in children)
+        servers = [server.name for server in reversed(self._servers) if server.is_running]
+        return " and ".join(next(filter(None, running), servers[:1])) or "anything"
+
+    async def _serve(self, where: Mapping[str, str]) -> None:
         """What needs no tables starts while they are made."""
         self._start("simulator", "webhook")
-        await asyncio.to_thread(_migrate, settings["DATABASE_URL"])
-        self._plan.directory.write_addresses(settings)
+        await asyncio.to_thread(_migrate, where["DATABASE_URL"])
+        self._plan.directory.write_addresses(where)
         self._start("handlers", "clock")
         await self._all_ready()
-        self._show_links()
+        self._output.show_links(self._plan, where, seconds=time.monotonic() - self._started_at)
         await self._watch_servers()
 
     def _start(self, *names: str) -> None:
-        self._say(f"Starting {' and '.join(names)} …")
+        self._output.say(f"Starting {' and '.join(names)} …")
         for name in names:
             self._children[name].start()
 
@@ -148,7 +167,7 @@ class Everything:
                             raise DevelopmentError(f"{name} was not ready after {READY_SECONDS:.0f} s; its lines say why")
                         if waited > told * STILL_WAITING_SECONDS:
                             told += 1
-                            self._say(f"Still waiting for {name} …")
+                            self._output.say(f"Still waiting for {name} …")
                         await asyncio.sleep(POLL_SECONDS)
 
     async def _watch_servers(self) -> None:
@@ -157,48 +176,38 @@ class Everything:
             await asyncio.sleep(LOOK_SECONDS)
             for server in self._servers:
                 if server.process.poll() is not None:
-                    self._warn(f"{server.name} has ended; starting it again")
+                    self._output.warn(f"{server.name} has ended; starting it again")
                     server.start()
 
-    async def _stop_children(self) -> None:
-        """First who makes work; then the simulator, whose last callbacks the webhook still takes."""
+    async def _stop_everything(self) -> None:
+        """First who makes work; then the simulator, whose last callbacks the webhook still takes; the servers last."""
+        self._listen_to_signals()
+        self._stop.set()
         if self._children:
-            self._say("Stopping …")
-        for names in (("handlers", "clock"), ("simulator",), ("webhook",)):
-            await asyncio.gather(*(self._children[name].stop() for name in names if name in self._children))
+            self._output.say("Stopping …")
+        async with self._telling_what_takes_long():
+            for names in STOP_ORDER:
+                await asyncio.gather(*(self._children[name].stop() for name in names if name in self._children))
+            for server in reversed(self._servers):
+                await asyncio.to_thread(server.stop, HURRIED_STOP_SECONDS if self._hurry else SERVER_STOP_SECONDS)
+        self._plan.directory.forget_addresses()
 
-    def _child(self, program: Program) -> Child:
-        prefix = f"[{COLOURS[program.name]}]{program.name:>9}[/] "
+    @asynccontextmanager
+    async def _telling_what_takes_long(self) -> AsyncIterator[None]:
+        async def tell() -> None:
+            while True:
+                await asyncio.sleep(STILL_STOPPING_SECONDS)
+                self._output.say(f"Still waiting for {self._awaited} to finish; Ctrl-C again ends everything at once …")
 
-        def show(line: str) -> None:
-            self._console.print(prefix, end="", highlight=False)
-            self._console.out(line, highlight=False)
-
-        return Child(program, show=show, warn=self._warn, give_up=self._give_up)
+        task = asyncio.create_task(tell())
+        try:
+            yield
+        finally:
+            task.cancel()
 
     def _give_up(self, problem: str) -> None:
         self._problem = self._problem or problem
         self._stop.set()
-
-    def _show_links(self) -> None:
-        plan = self._plan
-        self._say(f"\nProsa runs after {time.monotonic() - self._started_at:.1f} seconds; Ctrl-C stops it.", style="bold")
-        for title, value in {
-            "Write to it, in a second terminal": '.venv/bin/prosa say "Olá!"',
-            "Webhook": f"{plan.webhook_url}/health/ready",
-            "Metrics": f"{plan.webhook_url}/metrics {url(plan.ports.metrics, '/metrics')}",
-            "What each phone received": f"{plan.simulator_url}/simulator/phones",
-            "Postgres, Valkey": f"{HOST}:{plan.ports.postgres}, {HOST}:{plan.ports.valkey}",
-            "Their addresses with passwords": str(plan.directory.addresses_file),
-        }.items():
-            self._say(f"  {title:<33}  {value}")
-        self._say("")
-
-    def _say(self, sentence: str, *, style: str | None = None) -> None:
-        self._console.print(sentence, style=style, markup=False, highlight=False, soft_wrap=True)
-
-    def _warn(self, sentence: str) -> None:
-        self._say(sentence, style="bold red")
 
 
 def _migrate(database_url: str) -> None:

@@ -2,18 +2,15 @@
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from development.directory import RunDirectory
-from development.errors import DevelopmentError
 from development.supervision import Program
 from settings import DEVELOPMENT_ACCOUNT, DEVELOPMENT_SECRET, DEVELOPMENT_TOKEN
-from simulator.servers import is_taken
 
 HOST = "127.0.0.1"
-HIGHEST_PORT = 65535
 READY = "/health/ready"
 
 _ROOT = Path(__file__).parents[1]
@@ -24,11 +21,11 @@ _ROOT = Path(__file__).parents[1]
 class Ports:
     """Where everything listens on the loopback address; `metrics` is the first worker's, and the clock's follows the last's."""
 
-    webhook: int
-    simulator: int
-    valkey: int
-    postgres: int
-    metrics: int
+    webhook: int = 8000
+    simulator: int = 8010
+    valkey: int = 6399
+    postgres: int = 5439
+    metrics: int = 9100
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,51 +58,6 @@ def url(port: int, path: str = "") -> str:
     return f"http://{HOST}:{port}{path}"
 
 
-def require_free_ports(plan: Plan) -> None:
-    """Raise `DevelopmentError`, which names an option and a port that would do, where something else listens."""
-    wanted: set[int] = set()
-    for option, port in _ports(plan):
-        if port > HIGHEST_PORT:
-            raise DevelopmentError(f"{option}: there is no port {port}; the highest one is {HIGHEST_PORT}")
-        if port in wanted:
-            raise DevelopmentError(f"{option}: port {port} is wanted twice; choose another one")
-        wanted.add(port)
-    for option, port in _ports(plan):
-        if _is_taken(option, port):
-            first = plan.ports.metrics if option == "--metrics-port" else port
-            raise DevelopmentError(f'port {port} is taken; choose another: make run ARGS="{option} {_another(first, plan)}"')
-
-
-def _ports(plan: Plan) -> Iterator[tuple[str, int]]:
-    yield "--port", plan.ports.webhook
-    yield "--simulator-port", plan.ports.simulator
-    yield "--valkey-port", plan.ports.valkey
-    yield "--postgres-port", plan.ports.postgres
-    for port in (*plan.worker_metrics, plan.clock_metrics):
-        yield "--metrics-port", port
-
-
-def _another(taken: int, plan: Plan) -> int:
-    """A port after this one that is free and not used by the plan, with as many behind it as the workers and the clock need."""
-    wanted = {port for _, port in _ports(plan)}
-    candidates = range(taken + 1, HIGHEST_PORT - plan.workers)
-    return next(
-        (
-            port
-            for port in candidates
-            if not any(near in wanted or is_taken(near) for near in range(port, port + plan.workers + 1))
-        ),
-        taken + 1,
-    )
-
-
-def _is_taken(option: str, port: int) -> bool:
-    try:
-        return is_taken(port)
-    except PermissionError:
-        raise DevelopmentError(f"{option}: port {port} is for root only; choose one above 1023") from None
-
-
 def addresses(plan: Plan, redis_url: str, database_url: str) -> dict[str, str]:
     """The settings that tie the processes of this run together; whatever else is set in the environment or `.env` stays."""
     return {
@@ -121,13 +73,15 @@ def addresses(plan: Plan, redis_url: str, database_url: str) -> dict[str, str]:
     }
 
 
-def programs(plan: Plan, settings: Mapping[str, str]) -> list[Program]:
+def programs(plan: Plan, settings: Mapping[str, str], *, sender: str, has_colours: bool) -> list[Program]:
     """The processes, as production runs them; no module of the working directory can take the place of one of ours."""
     environment = {**os.environ, **settings, "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}
+    if has_colours:
+        environment["FORCE_COLOR"] = "1"
     python = [sys.executable, "-m"]
     faststream = [*python, "faststream", "run", "--app-dir", str(_ROOT)]
     workers = ["--workers", str(plan.workers)] if plan.workers > 1 else []
-    inbound = ["--inbound-url", f"{plan.webhook_url}/webhooks/twilio/messages"]
+    inbound = ["--sender", sender, "--inbound-url", f"{plan.webhook_url}/webhooks/twilio/messages"]
     ledger = ["--ledger", str(plan.directory.path / "simulator.jsonl")]
     return [
         Program(

@@ -1,7 +1,8 @@
 """
 Programs kept running as our children, with one merged log.
 
-Laws. A child that ends by itself is started again, until it has failed too often in a row. Every child leads a process group
+Laws. A child that ends by itself is started again, until it has failed too often in a row, or says that its settings are wrong:
+they will not be better next time. Every child leads a process group
 of its own, so that Ctrl-C reaches only us, and its end is the end of the whole group. When we are killed, the kernel asks
 every child to stop.
 """
@@ -16,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from simulator import embedded_launch
+from streams.errors import WRONG_SETTINGS
 
 STOP_SECONDS = 20.0
 """How long a child may take to finish its work: a worker drains for 10."""
@@ -61,6 +63,11 @@ class Child:
         """Run it from now on."""
         self._task = asyncio.create_task(self._keep_running(), name=self.program.name)
 
+    @property
+    def is_running(self) -> bool:
+        """Whether anything of it may be left."""
+        return self._task is not None and not self._task.done()
+
     async def stop(self) -> None:
         """Ask it to stop, and return when nothing of it is left."""
         self._asked.set()
@@ -77,6 +84,9 @@ class Child:
             started = _now()
             code = await self._run_once()
             if self._asked.is_set():
+                return
+            if code == WRONG_SETTINGS:
+                self._give_up(f"{self.program.name} cannot run with these settings; its last line says why")
                 return
             failures = 1 if _now() - started > STEADY_SECONDS else failures + 1
             if failures >= RESTARTS_IN_A_ROW:

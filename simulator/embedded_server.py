@@ -51,6 +51,11 @@ class EmbeddedServer(abc.ABC):
     def pid(self) -> int:
         return self.process.pid
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self, timeout_seconds: float = START_TIMEOUT_SECONDS) -> None:
         """Return when it answers. Raises a ServerError, and then nothing is left running."""
         self._require_binaries()

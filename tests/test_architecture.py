@@ -24,6 +24,7 @@ FLOOR = {
     "console": 4,
     "commands": 4,
     "cli": 5,
+    "prosa": 6,
 }
 """What a room may import lies on a lower floor; those of the ground floor may import each other."""
 
@@ -55,6 +56,7 @@ PURE = {
     "projections.state",
     "handlers.decide",
     "handlers.error_table",
+    "handlers.model_remedies",
     "handlers.parts",
     "webhook.forms",
     "webhook.readable",

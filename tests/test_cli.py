@@ -110,17 +110,20 @@ async def test_saying_something_to_nobody_is_told_in_one_line(tmp_path: Path) ->
 async def test_a_taken_port_is_named_with_the_way_to_choose_another(option: str, taken: int, tmp_path: Path) -> None:
     code, output = await prosa("dev", *options(option, taken), directory=tmp_path)
     assert code == 1
-    told = re.fullmatch(r'port (\d+) is taken; choose another: make run ARGS="(\S+) (\d+)"', complaint(output))
-    assert told is not None
-    assert (int(told[1]), told[2]) == (taken, option)
-    assert await _can_listen(int(told[3]))
+    told = complaint(output)
+    assert told.startswith(f"port {taken} is taken; choose another: ")
+    chosen = re.search(rf"{option} (\d+)", told)
+    assert chosen is not None
+    assert await _can_listen(int(chosen[1]))
     assert running_in(tmp_path) == []
 
 
 async def test_the_port_of_a_later_worker_counts_too(taken: int, tmp_path: Path) -> None:
     code, output = await prosa("dev", "--workers", "3", *options("--metrics-port", taken - 2), directory=tmp_path)
     assert code == 1
-    assert complaint(output).startswith(f'port {taken} is taken; choose another: make run ARGS="--metrics-port ')
+    told = complaint(output)
+    assert told.startswith(f"port {taken} is taken; choose another: ")
+    assert "--metrics-port " in told
 
 
 async def test_a_port_that_is_wanted_twice_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("development", "handlers", "projections", "settings", "simulator", "streams", "webhook")
-MODULES = ("cli", "metrics", "telemetry", "tracing")
+MODULES = ("cli", "metrics", "prosa", "telemetry", "tracing")
 RUN_BY_ALEMBIC = "projections.migrations"
 """Its files are executed by Alembic during a migration, and imported by nobody."""
 

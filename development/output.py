@@ -1,0 +1,46 @@
+"""What a run says: its own sentences, the merged lines of its processes, and where to find everything."""
+
+import re
+import time
+from collections.abc import Mapping
+
+from rich.console import Console
+
+from development.links import aligned, links
+from development.plan import Plan
+from development.supervision import Show
+from telemetry import line_start
+
+OUR_LINE = re.compile(r"(\x1b\[\d+m)?\d\d:\d\d:\d\d(\x1b\[0m)? ")
+"""How a line begins that already says when, and from which process."""
+
+
+class Output:
+    """One terminal, or file, for everything; no line is cut off at its width."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self.has_colours = console.color_system is not None and not console.no_color
+
+    def say(self, sentence: str, *, style: str | None = None) -> None:
+        self._console.print(sentence, style=style, markup=False, highlight=False, soft_wrap=True)
+
+    def warn(self, sentence: str) -> None:
+        self.say(sentence, style="bold red")
+
+    def lines_of(self, process: str) -> Show:
+        """Where the lines of this process go; one that does not say so gets the time and the name."""
+
+        def show(line: str) -> None:
+            start = "" if OUR_LINE.match(line) else line_start(time.strftime("%H:%M:%S"), process, has_colours=self.has_colours)
+            self._console.out(start + line, highlight=False)
+
+        return show
+
+    def show_links(self, plan: Plan, addresses: Mapping[str, str], *, seconds: float) -> None:
+        """First the page to open: who sees only that has seen enough."""
+        self.say(f"\nProsa runs after {seconds:.1f} seconds; Ctrl-C stops it.\n")
+        self.say(f"  Open {plan.simulator_url} and chat.\n", style="bold green")
+        for line in aligned(links(plan, addresses)):
+            self.say(line)
+        self.say("")

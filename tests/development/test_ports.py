@@ -1,0 +1,83 @@
+"""Ports that others listen on: all told at once, with a command line that works."""
+
+import shlex
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cli import app
+from development.directory import RunDirectory
+from development.errors import DevelopmentError
+from development.plan import Plan, Ports
+from development.ports import MADE_BY_MAKE, require_free_ports, require_possible_ports
+from simulator.servers import free_port, is_taken
+
+HOST = "127.0.0.1"
+
+
+@pytest.fixture
+def taken() -> Iterator[list[int]]:
+    """Ports on which others listen."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(socket.create_server((HOST, 0))).getsockname()[1] for _ in range(3)]
+
+
+def plan(directory: Path, *, workers: int = 1, **ports: int) -> Plan:
+    """On free ports, apart from those given."""
+    free = {name: free_port() for name in ("webhook", "simulator", "valkey", "postgres")}
+    return Plan(Ports(**{**free, "metrics": _many_free(workers + 1), **ports}), workers, RunDirectory(directory))
+
+
+def _many_free(count: int) -> int:
+    return next(first for first in range(20_000, 30_000) if not any(is_taken(port) for port in range(first, first + count)))
+
+
+def refusal(refused: Plan) -> str:
+    with pytest.raises(DevelopmentError) as error:
+        require_free_ports(refused)
+    return str(error.value)
+
+
+def test_all_taken_ports_are_told_at_once(taken: list[int], tmp_path: Path) -> None:
+    first, second, third = taken
+    told = refusal(plan(tmp_path, webhook=first, valkey=second, postgres=third))
+    assert told.startswith(f"ports {first}, {second} and {third} are taken; choose others: ")
+
+
+def test_the_command_line_that_is_told_has_free_ports_and_all_that_was_asked_for(taken: list[int], tmp_path: Path) -> None:
+    refused = plan(tmp_path / "a folder", workers=2, webhook=taken[0], simulator=taken[1], metrics=taken[2] - 1)
+    words = shlex.split(refusal(refused).partition(": ")[2])
+    options = dict(zip(words[2::2], words[3::2], strict=True))
+    assert words[1] == "dev"
+    assert options["--workers"] == "2"
+    assert options["--data"] == str(tmp_path / "a folder")
+    names = ("--port", "--simulator-port", "--valkey-port", "--postgres-port", "--metrics-port")
+    chosen = Ports(*(int(options[name]) for name in names))
+    assert (chosen.valkey, chosen.postgres) == (refused.ports.valkey, refused.ports.postgres)
+    accepted = Plan(chosen, 2, refused.directory)
+    require_possible_ports(accepted)
+    require_free_ports(accepted)
+
+
+def test_who_typed_make_run_is_told_that(taken: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MADE_BY_MAKE, "1")
+    assert f'port {taken[0]} is taken; choose another: make run ARGS="--port ' in refusal(plan(tmp_path, webhook=taken[0]))
+
+
+def test_a_port_that_is_wanted_twice_or_does_not_exist_is_refused(tmp_path: Path) -> None:
+    port = free_port()
+    for ports, told in (
+        ({"webhook": port, "simulator": port}, f"--simulator-port: port {port} is wanted twice"),
+        ({"metrics": 65535}, "--metrics-port: there is no port 65536"),
+    ):
+        with pytest.raises(DevelopmentError, match=told):
+            require_possible_ports(plan(tmp_path, **ports))
+
+
+def test_the_options_of_the_command_have_the_defaults_of_the_plan() -> None:
+    shown = CliRunner().invoke(app, ["dev", "--help"], terminal_width=200).output
+    assert all(f"[default: {port}]" in shown for port in (8000, 8010, 6399, 5439, 9100))

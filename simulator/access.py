@@ -1,4 +1,10 @@
-"""Who may call: API clients by basic auth, the control plane from this machine only, unless it is opened."""
+"""
+Who may call: API clients by basic auth, the control plane and the phone page from this machine only, unless they are opened.
+
+Every site that a browser on this machine shows could post to them too, and a foreign name may be made to point here (DNS
+rebinding). So the Host must be an address or a name without a dot, which no stranger can own, and where a browser says where a
+request comes from, that must be here.
+"""
 
 import base64
 import binascii
@@ -37,15 +43,15 @@ def require_loopback(request: Request) -> None:
         raise HTTPException(403)
 
 
-def require_this_machine(request: Request) -> None:
-    """Raise 421 for a Host that is no name of this machine. A link from elsewhere may lead here."""
-    if not _is_this_machine(request.headers.get("Host", "")):
+def refuse_foreign_names(request: Request) -> None:
+    """Raise 421 for a Host that somebody else may own. A link from elsewhere may lead here."""
+    if not _is_our_own(request.headers.get("Host", "")):
         raise HTTPException(421, "this address is known here as localhost or 127.0.0.1 only")
 
 
 def refuse_other_sites(request: Request) -> None:
     """Raise 403 for what another site's page sends. What is no browser says nothing of the kind, and passes."""
-    require_this_machine(request)
+    refuse_foreign_names(request)
     origin = request.headers.get("Origin")
     is_own = origin in {None, f"{request.url.scheme}://{request.headers.get('Host', '')}"}
     if not is_own or request.headers.get("Sec-Fetch-Site", "none") not in {"same-origin", "none"}:
@@ -71,9 +77,17 @@ def _is_known(credentials: tuple[str, str], settings: SimulatorSettings) -> bool
     return name in known and hmac.compare_digest(secret.encode(), known[name].encode())
 
 
-def _is_this_machine(host: str) -> bool:
+def _is_our_own(host: str) -> bool:
     try:
         name = urlsplit(f"//{host}").hostname or ""
-        return name == "localhost" or name.endswith(".localhost") or ip_address(name).is_loopback
     except ValueError:
         return False
+    return name != "" and ("." not in name or name.endswith(".localhost") or _is_address(name))
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True

@@ -31,6 +31,8 @@ def create_app(settings: SimulatorSettings, beside: Beside | None = None) -> Fas
             yield
         finally:
             await app.state.simulation.close()
+            if beside is not None:
+                await beside.close()
 
     app = FastAPI(title="Twilio stand-in", lifespan=lifespan, openapi_url=None)
     app.add_exception_handler(RestError, _refusal)

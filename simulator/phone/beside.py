@@ -12,11 +12,17 @@ class BesideTrouble(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """Something that happens by itself at a moment of log time; `since_ms` is when its time began to run."""
+    """
+    Something that happens by itself at a moment of log time; `since_ms` is when its time began to run.
+
+    `passed` is said once its moment is over, `coming` goes before how long it still is.
+    """
 
     what: str
     at_ms: int
     since_ms: int
+    passed: str = "any moment now"
+    coming: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,9 @@ Act: TypeAlias = Callable[[str, str], Awaitable[None]]
 """What a person does: to which contact's conversation, and the text where there is one."""
 
 
+async def _nothing_to_close() -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Beside:
     """
@@ -63,3 +72,5 @@ class Beside:
     clock_ahead_ms: Callable[[], Awaitable[int]]
     advance_clock: Callable[[int], Awaitable[None]]
     acts: Mapping[str, Act] = field(default_factory=lambda: MappingProxyType({}))
+    close: Callable[[], Awaitable[None]] = _nothing_to_close
+    """When the stand-in ends."""

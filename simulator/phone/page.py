@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-from simulator.access import refuse_other_sites, require_loopback, require_this_machine
+from simulator.access import refuse_foreign_names, refuse_other_sites, require_control
 from simulator.phone.beside import Beside, BesideTrouble
 from simulator.phone.contacts import Contact, next_address, on_page, page_address, without
 from simulator.phone.desk import Desk
@@ -32,10 +32,10 @@ def desk_of(request: Request) -> Desk:
 
 AtDesk = Annotated[Desk, Depends(desk_of)]
 
-looks = APIRouter(dependencies=[Depends(require_loopback), Depends(require_this_machine)], include_in_schema=False)
+looks = APIRouter(dependencies=[Depends(require_control), Depends(refuse_foreign_names)], include_in_schema=False)
 acts = APIRouter(
     prefix="/phone",
-    dependencies=[Depends(require_loopback), Depends(refuse_other_sites), Depends(require_this_page)],
+    dependencies=[Depends(require_control), Depends(refuse_other_sites), Depends(require_this_page)],
     include_in_schema=False,
 )
 

@@ -71,9 +71,9 @@ def iso(at: float) -> str:
 
 
 def until(deadline: Deadline, now_ms: int) -> str:
-    """How long it is still; a deadline that has passed waits for a tick."""
+    """How long it is still."""
     left = (deadline.at_ms - now_ms) // 1000
-    return f"in {_length(left)}" if left > 0 else "any moment now"
+    return f"{deadline.coming} in {_length(left)}".strip() if left > 0 else deadline.passed
 
 
 def ahead(milliseconds: int) -> str:

@@ -39,9 +39,10 @@ check: $(STAMP) ## Format, lint and type check, in seconds
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-docs: $(STAMP) ## Write what is generated from the settings and the schema
+docs: $(STAMP) ## Write what is generated from the settings, the metrics and the schema
 	$(BIN)/python -m scripts.env_example > .env.example
 	$(BIN)/python -m scripts.configuration > docs/configuration.md
+	$(BIN)/python -m scripts.metrics_list > docs/metrics.md
 	$(BIN)/python -m scripts.data_model
 
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --quiet

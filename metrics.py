@@ -71,6 +71,9 @@ class Metric(Generic[Collector]):
         return self.collector.labels(*map(_listed, values, self.labels.values()))
 
 
+AnyMetric: TypeAlias = Metric[Counter] | Metric[Gauge] | Metric[Histogram]
+
+
 def _listed(value: object, values: Values) -> object:
     return value if isinstance(values, str) or value in values else OTHER
 
@@ -102,6 +105,7 @@ EVERYWHERE = (WEBHOOK, HANDLERS, CLOCK)
 GROUPS = ("projector", "responder", "sender")
 HANDLING = ("responder", "sender")
 PARTITION = "a partition's number"
+CODE = "Twilio's error code where `handlers/error_table.py` knows it, `other`, or `none`"
 MODEL = "as AI_MODEL and AI_FALLBACK_MODELS name it"
 
 MILLISECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -304,7 +308,7 @@ SEND_OUTCOMES = _counter(
     "What came of sends. `sent`: Twilio took it; `rejected`: given up; `disproved`: surely not sent, and tried again.",
     HANDLERS,
     outcome=("sent", "rejected", "disproved", "unconfirmed", "cancelled"),
-    code="Twilio's error code where `handlers/error_table.py` knows it, `other`, or `none`",
+    code=CODE,
     reason=(*Rejection, "none"),
 )
 TWILIO_SECONDS = _histogram(
@@ -399,9 +403,7 @@ BUILD_INFO = _gauge("prosa_build_info", "builds", "1, with the version that runs
 
 # ------------------------------------------------------------------------------------------------------------ exporting
 
-METRICS: tuple[Metric[Counter] | Metric[Gauge] | Metric[Histogram], ...] = tuple(
-    each for each in list(globals().values()) if isinstance(each, Metric)
-)
+METRICS: tuple[AnyMetric, ...] = tuple(each for each in list(globals().values()) if isinstance(each, Metric))
 """The list, in the order of this file."""
 
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from operations.errors import NotFoldedYet
+from operations.refold import Refold
 from projections.database import Database
 from projections.progress import Progress
 from projections.reader import Reader, View
@@ -34,6 +35,7 @@ class Connection:
         self.log = event_log
         self.database = database
         self.reader = Reader(database)
+        self.refolds: dict[str, Refold] = {}
         self._progress = Progress(database)
         self._in_production = in_production
         self._fold_seconds = fold_seconds

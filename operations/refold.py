@@ -16,6 +16,7 @@ from projections.conversation import advance, evolve
 from projections.deadlines import next_deadline_ms
 from projections.state import Message, PartitionState, ThreadState
 from streams.events import ClockAdvanced, ClockTicked, Event
+from streams.partitions import START
 
 SILENCE = "silence"
 """Stands where an event's name would: no event of the thread, but that none came."""
@@ -49,9 +50,15 @@ class Step:
 
 @dataclass(slots=True)
 class Refold:
-    """Where the telling stands; it goes on from there. `known` holds the messages that were there before by sid."""
+    """
+    Where the telling stands: it goes on after `position` of `epoch`.
+
+    `known` holds the messages by sid, also those from before the beginning.
+    """
 
     state: ThreadState
+    epoch: int = 0
+    position: int = START
     known: dict[str, Message] = field(default_factory=dict)
     partition: PartitionState = field(default_factory=PartitionState)
     steps: list[Step] = field(default_factory=list)

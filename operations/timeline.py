@@ -12,11 +12,18 @@ from projections.database import sql
 from projections.rows import load_thread
 from projections.state import Conversation, Status, ThreadState
 from streams.envelope import decode
-from streams.events import MessageReceived, MessageSent, MessageStatusChanged
+from streams.events import Event, MessageReceived, MessageSent, MessageStatusChanged
 from streams.partitions import START, partition_subject
 
 CONVERSATIONS = 2
 """How many of a thread's conversations are folded again; the bound of the cost."""
+
+
+STEPS = 200
+"""How many steps of a thread are kept; nobody reads more of them."""
+
+KEPT = 64
+"""How many threads a connection goes on with where it stood; the one asked for longest ago is begun anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,32 +43,63 @@ class Timeline:
 
 async def timeline(connection: Connection, thread: str, *, limit: int = 20) -> Timeline:
     """
-    The newest `limit` steps of a thread, oldest first; none for a thread that nobody has seen. Needs no log.
+    The newest `limit` steps of a thread, oldest first, `STEPS` at most; none for a thread that nobody has seen. Needs no log.
 
     The fold begins with the conversation before the newest one. What came still earlier is not known to it: a person who redrives
-    a dead letter of those days shows as a step that changed nothing. Raises `ReadModelUnavailable`.
+    a dead letter of those days shows as a step that changed nothing. Asked again over the same connection, it goes on from where
+    it stood. Raises `ReadModelUnavailable`.
     """
     async with connection.database.transaction(readonly=True) as reading:
         row = await reading.fetchrow(sql("timeline_thread"), thread)
         if row is None:
             return Timeline(None, 0, 0, ())
-        refold = await _begun(reading, thread, row)
-        silence = await reading.fetchval(
-            sql("timeline_silence"), row["epoch"], row["partition"], partition_subject(row["partition"]), row["position"]
-        )
-    refold.pass_silence(silence or 0)
+        refold = await _begun(reading, connection.refolds.pop(thread, None), thread, row)
+        await _go_on(reading, refold, row)
+    _keep(connection.refolds, refold)
     state = load_thread(row["state"])
     now_ms = row["log_time_ms"] + row["since_ms"]
     return Timeline(state.conversation, state.window_closes_at_ms, now_ms, tuple(refold.steps[-limit:]))
 
 
-async def _begun(reading: DatabaseConnection, thread: str, row: Any) -> Refold:
-    epoch, partition = row["epoch"], row["partition"]
-    openings = await reading.fetch(sql("timeline_beginning"), thread, epoch, partition, CONVERSATIONS + 1)
+async def _begun(reading: DatabaseConnection, kept: Refold | None, thread: str, row: Any) -> Refold:
+    """What is folded already, unless the read model was made anew since; else what the fold begins with."""
+    if kept and kept.epoch == row["epoch"] and kept.position <= row["position"]:
+        return kept
+    openings = await reading.fetch(sql("timeline_beginning"), thread, row["epoch"], row["partition"], CONVERSATIONS + 1)
     state, after = _before(thread, openings)
-    rows = await reading.fetch(sql("timeline_events"), epoch, partition, thread, after, row["position"])
+    policy = await reading.fetchrow(sql("timeline_policy"), row["epoch"], row["partition"], after)
+    refold = Refold(state, row["epoch"], after)
+    refold.take([_archived(policy)] if policy else [])
+    return refold
+
+
+async def _go_on(reading: DatabaseConnection, refold: Refold, row: Any) -> None:
+    """Fold what was archived since, up to the position of the thread's row, and the silence that was shown by then."""
+    epoch, partition, until = row["epoch"], row["partition"], row["position"]
+    rows = await reading.fetch(sql("timeline_events"), epoch, partition, refold.state.thread, refold.position, until)
     entries = [_archived(each) for each in rows]
-    return await _folded(reading, state, entries)
+    await _learn_messages(reading, refold, [entry.event for entry in entries])
+    refold.take(entries)
+    silence = await reading.fetchval(sql("timeline_silence"), epoch, partition, partition_subject(partition), until)
+    refold.pass_silence(silence or 0)
+    refold.position = until
+    del refold.steps[:-STEPS]
+
+
+async def _learn_messages(reading: DatabaseConnection, refold: Refold, events: Sequence[Event]) -> None:
+    """The messages from before that these events speak of: a sid that was there already counts once."""
+    sids = {event.data.sid for event in events if isinstance(event.data, MessageReceived | MessageSent | MessageStatusChanged)}
+    unknown = sids - refold.known.keys()
+    if unknown:
+        new = {event.id for event in events}
+        messages = await store.load_messages(reading, unknown)
+        refold.known |= {sid: message for sid, message in messages.items() if message.event not in new}
+
+
+def _keep(refolds: dict[str, Refold], refold: Refold) -> None:
+    refolds[refold.state.thread] = refold
+    while len(refolds) > KEPT:
+        del refolds[next(iter(refolds))]
 
 
 def _before(thread: str, openings: Sequence[Any]) -> tuple[ThreadState, int]:
@@ -72,16 +110,6 @@ def _before(thread: str, openings: Sequence[Any]) -> tuple[ThreadState, int]:
         return ThreadState(thread, owner), START
     ended = Conversation(openings[CONVERSATIONS]["id"], thread, owner, Status.EXPIRED, 0, 0)
     return ThreadState(thread, owner, ended), first["position"] - 1
-
-
-async def _folded(reading: DatabaseConnection, state: ThreadState, entries: Sequence[Archived]) -> Refold:
-    events = [entry.event for entry in entries]
-    sids = {event.data.sid for event in events if isinstance(event.data, MessageReceived | MessageSent | MessageStatusChanged)}
-    messages = await store.load_messages(reading, sids)
-    folded = {event.id for event in events}
-    refold = Refold(state, {sid: message for sid, message in messages.items() if message.event not in folded})
-    refold.take(entries)
-    return refold
 
 
 def _archived(row: Any) -> Archived:

@@ -1,24 +1,16 @@
--- What concerns a thread after a position, in the order of the log: its own events, and what steers its partition.
--- Of the latter the policy that was in force before, too. Ticks are left out: there may be millions, and the deadlines tell as much.
-WITH of_thread AS (
-    SELECT position, appended_at, log_time, event::text AS event
+-- What concerns a thread between two positions, in the order of the log: its own events, and what steers its partition.
+-- Ticks are left out: there may be millions, and the thread's deadlines tell as much.
+WITH found AS (
+    SELECT position, appended_at, log_time, event
     FROM events
     WHERE epoch = $1 AND partition = $2 AND subject = $3 AND position > $4 AND position <= $5
-), steering AS (
-    SELECT position, appended_at, log_time, event::text AS event
+    UNION ALL
+    SELECT position, appended_at, log_time, event
     FROM events
     WHERE epoch = $1 AND partition = $2 AND position > $4 AND position <= $5
       AND type IN ('prosa.clock.advanced.v1', 'prosa.policy.changed.v1')
-), policy_before AS (
-    SELECT position, appended_at, log_time, event::text AS event
-    FROM events
-    WHERE epoch = $1 AND partition = $2 AND position <= $4 AND type = 'prosa.policy.changed.v1'
-    ORDER BY position DESC
-    LIMIT 1
-), found AS (
-    SELECT * FROM of_thread UNION ALL SELECT * FROM steering UNION ALL SELECT * FROM policy_before
 )
-SELECT found.position, found.event, skipped.error,
+SELECT found.position, found.event::text AS event, skipped.error,
        (extract(epoch FROM found.appended_at) * 1000)::bigint AS appended_at_ms,
        (extract(epoch FROM found.log_time) * 1000)::bigint AS log_time_ms
 FROM found

@@ -9,9 +9,10 @@ from operations.clock import advance
 from operations.connection import Connection
 from operations.refold import SILENCE
 from operations.timeline import Timeline, timeline
+from projections.database import sql
 from projections.state import Status
 from streams.envelope import decode, name_of
-from streams.events import ConversationClosed, Event, MessageReceived
+from streams.events import ClockAdvanced, ConversationClosed, Event, MessageReceived, PolicyChanged
 from streams.partitions import partition_of
 from tests.handlers.world import MINUTE_MS, PARTITIONS, World, thread_of
 
@@ -22,6 +23,18 @@ NEIGHBOUR = next(thread for number in range(1, 99) if partition_of(thread := thr
 
 def names(story: Timeline) -> list[str]:
     return [step.name for step in story.steps]
+
+
+def watch_reading(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
+    """The names of the events that are read from the archive from now on."""
+    read: list[str | None] = []
+
+    def decoded(value: bytes) -> Event:
+        read.append(name_of(value))
+        return decode(value)
+
+    monkeypatch.setattr("operations.timeline.decode", decoded)
+    return read
 
 
 async def test_a_thread_that_nobody_has_seen_has_no_story(connection: Connection) -> None:
@@ -94,12 +107,55 @@ async def test_ticks_are_not_read(world: World, connection: Connection, monkeypa
     for _ in range(50):
         await world.tick(HERE)
     await world.state(THREAD)
-    read: list[str | None] = []
-
-    def decoded(value: bytes) -> Event:
-        read.append(name_of(value))
-        return decode(value)
-
-    monkeypatch.setattr("operations.timeline.decode", decoded)
+    read = watch_reading(monkeypatch)
     await timeline(connection, THREAD)
     assert read == [MessageReceived.name]
+
+
+async def test_a_story_that_goes_on_is_the_one_that_is_told_anew(world: World, connection: Connection) -> None:
+    seen: list[str] = []
+    for number in range(4):
+        await world.write(THREAD, f"message {number}", sid=f"SM{number // 2}")
+        if number == 2:
+            await advance(connection, timedelta(hours=50))
+        await world.state(THREAD)
+        story = await timeline(connection, THREAD)
+        anew = await timeline(Connection(world.log, world.database), THREAD)
+        assert (story.steps, story.conversation) == (anew.steps, anew.conversation)
+        seen = names(story)
+    assert seen == ["message.received", "message.received", "message.received", "clock.advanced", "message.received"]
+
+
+async def test_a_story_goes_on_without_reading_what_it_read(
+    world: World, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.write(THREAD)
+    await world.state(THREAD)
+    await timeline(connection, THREAD)
+    read = watch_reading(monkeypatch)
+    await timeline(connection, THREAD)
+    assert read == []
+    await world.write(THREAD)
+    await world.state(THREAD)
+    await timeline(connection, THREAD)
+    assert len(read) == 1
+
+
+async def test_a_story_begins_anew_where_the_read_model_does(world: World, connection: Connection) -> None:
+    """A restored Postgres may stand further back."""
+    await world.write(THREAD)
+    before = (await world.view(THREAD)).position
+    await world.append(ConversationClosed(by="ana"), THREAD)
+    await world.state(THREAD)
+    assert names(await timeline(connection, THREAD)) == ["message.received", "conversation.closed"]
+    async with world.database.transaction() as writing:
+        await writing.execute("DELETE FROM events WHERE position > $1 AND subject = $2", before, THREAD)
+        await writing.execute("UPDATE checkpoints SET position = $1 WHERE partition = $2", before, HERE)
+    assert names(await timeline(connection, THREAD)) == ["message.received"]
+
+
+def test_what_steers_is_named_in_the_version_that_is_written() -> None:
+    """The statements and their index name types; a new version of one must be added there."""
+    for statement in ("timeline_events", "timeline_policy"):
+        assert f"'prosa.{PolicyChanged.name}.v{PolicyChanged.version}'" in sql(statement)
+    assert f"'prosa.{ClockAdvanced.name}.v{ClockAdvanced.version}'" in sql("timeline_events")

@@ -28,8 +28,9 @@ WINDOW_MS = 24 * 3_600_000
 class BesidePhones:
     """Connects to the log and the read model when the page first asks, and again whenever one was away."""
 
-    def __init__(self, settings: "Settings") -> None:
+    def __init__(self, settings: "Settings", sender: str) -> None:
         self._settings = settings
+        self._sender = sender
         self._connection: Connection | None = None
         self._stack = AsyncExitStack()
 
@@ -43,7 +44,7 @@ class BesidePhones:
         from operations.timeline import timeline
 
         async with self._asking(LOOK_SECONDS) as connection:
-            story = await timeline(connection, thread_of(self._settings.twilio_sender, contact), limit=STEPS)
+            story = await timeline(connection, thread_of(self._sender, contact), limit=STEPS)
         return None if story.conversation is None else _view(story, story.conversation)
 
     async def clock_ahead_ms(self) -> int:
@@ -66,7 +67,7 @@ class BesidePhones:
             from operations.conversations import named
 
             async with self._asking() as connection:
-                conversation = await named(connection, thread_of(self._settings.twilio_sender, contact))
+                conversation = await named(connection, thread_of(self._sender, contact))
                 await _acted(connection, name, conversation, text)
 
         return act

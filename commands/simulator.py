@@ -18,6 +18,7 @@ def _seconds(meaning: str) -> Any:
 def simulator(
     host: Annotated[str, typer.Option(help="Where it listens.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Its port; the phone page is at /.")] = DEFAULT_PORT,
+    sender: Annotated[str | None, typer.Option(help="Our WhatsApp address.", show_default="TWILIO_SENDER")] = None,
     inbound_url: Annotated[
         str | None, typer.Option(help="Where inbound messages are posted.", show_default="the webhook of PUBLIC_BASE_URL")
     ] = None,
@@ -55,7 +56,7 @@ def simulator(
     simulated = SimulatorSettings(
         account_sid=settings.twilio_account_sid,
         auth_token=settings.twilio_auth_token[0].get_secret_value(),
-        sender=settings.twilio_sender,
+        sender=sender or settings.twilio_sender,
         messaging_service_sid=messaging_service_sid,
         inbound_url=inbound_url or f"{settings.public_base_url}{MESSAGES}",
         inbound_public_url=inbound_public_url,
@@ -72,7 +73,7 @@ def simulator(
     )
     if console.is_terminal:
         console.print(f"The phones are at http://{host}:{port}/; Ctrl-C stops it.", soft_wrap=True)
-    serve(create_app(simulated, BesidePhones(settings).beside), host, port)
+    serve(create_app(simulated, BesidePhones(settings, simulated.sender).beside), host, port)
 
 
 def _rewrite(text: str) -> tuple[str, str]:

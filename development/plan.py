@@ -86,7 +86,7 @@ def programs(plan: Plan, settings: Mapping[str, str], *, sender: str, has_colour
     return [
         Program(
             "simulator",
-            [*python, "simulator", "--port", str(plan.ports.simulator), *inbound, *ledger],
+            [*python, "cli", "simulator", "--port", str(plan.ports.simulator), *inbound, *ledger],
             environment,
             [url(plan.ports.simulator, "/simulator/health")],
         ),

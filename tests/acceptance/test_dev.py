@@ -97,7 +97,7 @@ async def _has_settled(dev: Prosa, number: str, messages: int) -> bool:
 
 async def test_whatever_is_killed_is_started_again(dev: Prosa) -> None:
     said = len(dev.output)
-    programs = {"simulator": "-m simulator", "webhook": "uvicorn", "clock": "handlers:clock", "handlers": "handlers:app"}
+    programs = {"simulator": "cli simulator", "webhook": "uvicorn", "clock": "handlers:clock", "handlers": "handlers:app"}
     for text in programs.values():
         os.kill(dev.child(text).pid, signal.SIGKILL)
     for name in programs:

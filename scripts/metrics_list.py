@@ -29,8 +29,8 @@ are for your own network. Nobody is asked for a password there, and `ready` name
 
 - Every process and worker tells of itself only: add up what counts (`sum`), and take the worst of what stands still (`max`).
 - What the clock counts in the read model is the same for several clocks: take the `max`, never the `sum`. It is counted every
-  {EVERY_SECONDS:g} s at most, and less often where that would take more than {LARGEST_SHARE:.0%} of all time. While Postgres is away the
-  last count stays, and `prosa_read_model_age_seconds` grows. A scrape asks no server for anything.
+  {EVERY_SECONDS:g} s at most, and less often where that would take more than {LARGEST_SHARE:.0%} of all time. While Postgres
+  is away the last count stays, and `prosa_read_model_age_seconds` grows. A scrape asks no server for anything.
 - `NaN` or an absent series means unknown, never zero. Ages compare the log's stamps with the host's clock: hosts must keep time.
 - `prosa_inbound_to_sent_seconds` is measured at the call that Twilio answered, once per reply. A replay or a rebuild sends
   nothing, so that it measures nothing; a send whose outcome was found out later is left out, since nobody knows its moment.
@@ -43,15 +43,15 @@ are for your own network. Nobody is asked for a password there, and `ready` name
 ## Health
 
 `/health/live` is 200 while the loops of the process turn, also when everything around it is down: starting it again would
-not help. A loop that has not turned for {HUNG_SECONDS:g} s, in a clock one tick longer, makes it 503. A process whose event loop is
-stuck answers nothing at all; so give the check a timeout.
+not help. A loop that has not turned for {HUNG_SECONDS:g} s, in a clock one tick longer, makes it 503. A process whose
+event loop is stuck answers nothing at all; so give the check a timeout.
 
 `/health/ready` is 200 while the process can do its work now, else 503 with the problems, each with what to look at. Both answer
 `{{"status": "ok" | "unavailable", "problems": [...]}}`.
 
 - **webhook**: the log is verified, and answers within the time that an append may take.
-- **handlers**: log and Postgres answer within {ANSWER_SECONDS:g} s, with a schema that fits; leases were renewed and each group has read
-  within {SILENT_SECONDS:g} s; no group is paused by its breaker; no partition waits for a newer version.
+- **handlers**: log and Postgres answer within {ANSWER_SECONDS:g} s, with a schema that fits; leases were renewed and each
+  group has read within {SILENT_SECONDS:g} s; no group is paused by its breaker; no partition waits for a newer version.
 - **clock**: the log answers within {ANSWER_SECONDS:g} s; a tick stood in every partition within two of `CLOCK_TICK_SECONDS` and
   {LATE_SECONDS} s; the policy of the settings was compared with the log's.
 

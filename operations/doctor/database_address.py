@@ -19,7 +19,7 @@ ENCRYPTED = {"require", "verify-ca", "verify-full"}
 
 async def database_address(system: System) -> Sequence[Finding]:
     url = system.settings.database_url.get_secret_value()
-    findings = [*supabase(url), *listening(url, "sslmode=require")]
+    findings = [*supabase(url), *encryption(url)]
     host = urlsplit(url).hostname or ""
     if is_direct(url) and not await _has_ipv4(host):
         findings.append(
@@ -63,7 +63,7 @@ def is_direct(url: str) -> bool:
     return bool(_DIRECT.fullmatch(urlsplit(url).hostname or ""))
 
 
-def listening(url: str, remedy: str) -> Iterator[Finding]:
+def encryption(url: str) -> Iterator[Finding]:
     """Postgres's driver falls back to plain text unless it is told not to."""
     address = urlsplit(url)
     mode = (parse_qs(address.query).get("sslmode") or ["prefer"])[-1]
@@ -71,7 +71,7 @@ def listening(url: str, remedy: str) -> Iterator[Finding]:
         yield warning(
             Group.SAFE,
             f"The connection to {address.hostname} need not be encrypted: sslmode is {mode}.",
-            f"add {remedy} to DATABASE_URL",
+            "add sslmode=require to DATABASE_URL",
         )
 
 

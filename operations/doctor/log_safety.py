@@ -17,7 +17,7 @@ async def log_safety(system: System) -> Sequence[Finding]:
         config = await configuration_of(system.redis)
         memory: dict[str, Any] = await system.redis.info("memory")
         persistence: dict[str, Any] = await system.redis.info("persistence")
-    return [*_configured(system, config), *_memory(memory), *_disk(persistence)]
+    return [*_configured(system, config), *memory_findings(memory), *disk_findings(persistence)]
 
 
 def _configured(system: System, config: Mapping[str, str]) -> Iterator[Finding]:
@@ -35,7 +35,7 @@ def _configured(system: System, config: Mapping[str, str]) -> Iterator[Finding]:
         yield well(Group.SAFE, "The log's server writes each append to disk before it answers, and never evicts.")
 
 
-def _memory(info: Mapping[str, Any]) -> Iterator[Finding]:
+def memory_findings(info: Mapping[str, Any]) -> Iterator[Finding]:
     used, limit = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
     if not limit:
         total = int(info.get("total_system_memory", 0))
@@ -53,7 +53,7 @@ def _memory(info: Mapping[str, Any]) -> Iterator[Finding]:
         yield well(Group.SAFE, f"The log's server uses {share:.0%} of its maxmemory.")
 
 
-def _disk(info: Mapping[str, Any]) -> Iterator[Finding]:
+def disk_findings(info: Mapping[str, Any]) -> Iterator[Finding]:
     for field, what in (("aof_last_write_status", "write to its append-only file"), ("aof_last_bgrewrite_status", "rewrite it")):
         if info.get(field, "ok") != "ok":
             yield error(

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from handlers.parts import normalise
 from projections.message_status import normalised_code
 from projections.sends import next_part
 from projections.state import (
@@ -131,6 +132,14 @@ def next_send(state: ThreadState | None, log_time_ms: int) -> SendStep | None:
         or _first(_in_doubt(reply) for reply in state.replies)
         or _first(_due(reply, state, log_time_ms) for reply in state.replies)
     )
+
+
+def rivals_of(state: ThreadState | None, step: SettleSend) -> int:
+    """How many other parts of the thread with the same words are left to a person: a listed message may be theirs."""
+    place, words = (step.reply.id, step.part), normalise(step.reply.parts[step.part].text)
+    parts = [((reply.id, index), part) for reply in (state.replies if state else ()) for index, part in enumerate(reply.parts)]
+    in_doubt = [part for other, part in parts if other != place and part.status is PartStatus.UNCONFIRMED]
+    return sum(normalise(part.text) == words for part in in_doubt)
 
 
 def stuck_send(state: ThreadState | None, log_time_ms: int) -> str | None:

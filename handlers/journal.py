@@ -98,9 +98,9 @@ class Journal:
         count_outcome(data)
         return await self.look(subject, appended.position)
 
-    async def accounted_sids(self, sids: Iterable[str], *, apart_from: str) -> set[str]:
-        """Of these messages those that are known to be something else than what the attempt `apart_from` sent."""
-        return await self._patience.until_done(lambda: self._reader.accounted_sids(sids, apart_from=apart_from))
+    async def accounted_sids(self, thread: str, sids: Iterable[str], *, apart_from: str) -> set[str]:
+        """Of these messages of a thread those that are known to be something else than what the attempt `apart_from` sent."""
+        return await self._patience.until_done(lambda: self._reader.accounted_sids(thread, sids, apart_from=apart_from))
 
     async def history(self, conversation_id: str, unanswered: Iterable[str], *, limit: int) -> Sequence[Line]:
         """The newest messages of a conversation and all unanswered ones, in the order of the log."""

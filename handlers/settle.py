@@ -2,7 +2,8 @@
 An attempt without an outcome: did Twilio take the message or not?
 
 Proof of sending is a callback that carried our attempt, or a listed message to this contact with this body that nobody else
-accounts for. Absence is believed only after a grace period, and only where the settings allow it.
+accounts for. A listed message proves one attempt only: where another of the thread is in doubt with the same words, as many must
+be listed as are in doubt. Absence is believed only after a grace period, and only where the settings allow it.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 
 import metrics
 from handlers.breaker import Breaker
-from handlers.decide import SettleSend, next_send
+from handlers.decide import SettleSend, next_send, rivals_of
 from handlers.journal import Journal
 from handlers.parts import normalise
 from handlers.twilio_answers import ListedMessage, TwilioDenied, TwilioRefused, TwilioUnavailable
@@ -70,11 +71,11 @@ class Settler:
             if not _is_open(view, step):
                 return view
             if listing is not None:
-                found = await self._found(listing, step)
-                if found:
-                    return await self._sent(thread, cause, step, found)
+                unclaimed, rivals = await self._unclaimed(thread, listing, step), rivals_of(view.state, step)
+                if len(unclaimed) > rivals:
+                    return await self._sent(thread, cause, step, unclaimed[rivals])
                 if is_late:
-                    return await self._absent(thread, cause, step)
+                    return await self._unproven(thread, cause, step, is_listed=bool(unclaimed))
             listings += 1
             await asyncio.sleep(self._pauses.pause_seconds(listings, random.random()))  # noqa: S311 - jitter
 
@@ -82,10 +83,11 @@ class Settler:
         sent = MessageSent(reply=step.reply.id, part=step.part, attempt=step.attempt.id, sid=found.sid, status=found.status)
         return await self._journal.record(sent, cause=cause, thread=thread)
 
-    async def _absent(self, thread: str, cause: Event, step: SettleSend) -> View:
-        """One complete listing, begun after the grace period, does not show it."""
+    async def _unproven(self, thread: str, cause: Event, step: SettleSend, *, is_listed: bool) -> View:
+        """One complete listing, begun after the grace period, does not show it; or what it shows may be a rival's."""
         identity = {"reply": step.reply.id, "part": step.part, "attempt": step.attempt.id}
-        outcome = SendDisproved(**identity) if self._absence_is_proof else SendUnconfirmed(**identity)
+        is_absent = self._absence_is_proof and not is_listed
+        outcome = SendDisproved(**identity) if is_absent else SendUnconfirmed(**identity)
         log.warning("send.not_found", attempt=step.attempt.id, outcome=outcome.name)
         return await self._journal.record(outcome, cause=cause, thread=thread)
 
@@ -100,15 +102,15 @@ class Settler:
             log.warning("send.listing_failed", attempt=step.attempt.id, error=str(error))
         return None
 
-    async def _found(self, listing: Sequence[ListedMessage], step: SettleSend) -> ListedMessage | None:
-        """The oldest that can be ours: an equal body that was sent before, or by another attempt, is no proof."""
+    async def _unclaimed(self, thread: str, listing: Sequence[ListedMessage], step: SettleSend) -> Sequence[ListedMessage]:
+        """Those that can be ours, the oldest first: an equal body that was sent before, or by another attempt, is no proof."""
         body = normalise(step.reply.parts[step.part].text)
         alike = [each for each in listing if each.direction.startswith("outbound") and normalise(each.body) == body]
         if not alike:
-            return None
-        accounted = await self._journal.accounted_sids([each.sid for each in alike], apart_from=step.attempt.id)
+            return ()
+        accounted = await self._journal.accounted_sids(thread, [each.sid for each in alike], apart_from=step.attempt.id)
         unclaimed = [each for each in alike if each.sid not in accounted]
-        return min(unclaimed, key=lambda each: (each.created_at_ms, each.sid), default=None)
+        return sorted(unclaimed, key=lambda each: (each.created_at_ms, each.sid))
 
 
 def _is_open(view: View, step: SettleSend) -> bool:

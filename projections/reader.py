@@ -64,10 +64,10 @@ class Reader:
         """Threads where an accepted reply has waited to be sent since then or longer, the longest first."""
         return await self._threads("threads_awaiting_send", partition, since_ms, limit)
 
-    async def accounted_sids(self, sids: Iterable[str], *, apart_from: str) -> set[str]:
-        """Of these messages those that came in, belong to a reply, or were sent by another attempt than `apart_from`."""
+    async def accounted_sids(self, thread: str, sids: Iterable[str], *, apart_from: str) -> set[str]:
+        """Of these messages of a thread those that came in, belong to a reply, or were sent by another attempt than `apart_from`."""
         async with self._database.transaction(readonly=True) as connection:
-            return {row["id"] for row in await connection.fetch(sql("accounted_sids"), list(sids), apart_from)}
+            return {row["id"] for row in await connection.fetch(sql("accounted_sids"), list(sids), thread, apart_from)}
 
     async def _threads(self, statement: str, partition: int, since_ms: int, limit: int) -> Sequence[str]:
         async with self._database.transaction(readonly=True) as connection:

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from handlers.breaker import Breaker
+from handlers.send import Sender
 from handlers.twilio_answers import ListedMessage
 from projections.changes import SENDER
 from projections.state import PartStatus, ReplyStatus
-from streams.events import ClockAdvanced, ConversationTaken, MessageSent, SendDisproved, SendStarted
+from streams.events import ClockAdvanced, ConversationTaken, MessageSent, SendDisproved, SendStarted, SendUnconfirmed
 from streams.partitions import partition_subject
 from tests.handlers.fake_twilio import BROKEN, LOST, TOO_MANY, UNAVAILABLE, FakeTwilio
 from tests.handlers.test_send import send
@@ -151,18 +152,45 @@ async def test_an_equal_body_of_another_attempt_is_no_proof(world: World) -> Non
     assert len(world.twilio.calls) == 2
 
 
-async def test_a_callback_corrects_an_equal_body_that_was_taken_for_another_parts(world: World) -> None:
-    """The first was left to a person, and listed late: it was taken for the second. Its callback says whose it is."""
-    world.twilio.script = [BROKEN, BROKEN]
-    sender = world.sender(absence_is_proof=False)
-    await send(sender, await world.answered(ANA, "Ok"))
-    world.twilio.others = [listed("SMlate", "Ok")]
+async def in_doubt_twice(world: World, sender: Sender, *listed_late: str) -> None:
+    """Nobody can tell about a reply; then messages with its words are listed, and a reply with the same words is cut off."""
+    world.twilio.script = [BROKEN]
+    await world.append(SendStarted(reply="r1", part=0, attempt="a1"), (await world.answered(ANA, "Ok")).event.subject)
+    await world.append(SendUnconfirmed(reply="r1", part=0, attempt="a1"), ANA)
+    world.twilio.others = [listed(sid, "Ok", ago_seconds=60 - number) for number, sid in enumerate(listed_late)]
     await send(sender, await world.answered(ANA, "Ok", reply="r2"))
-    told = await world.status(ANA, "SMlate", "failed", attempt=world.twilio.calls[0], code=63003)
+
+
+@pytest.mark.parametrize("absence_is_proof", [True, False])
+async def test_a_listed_message_that_may_be_either_of_two_proves_neither(world: World, absence_is_proof: bool) -> None:
+    """Taken for the second, that might never have gone out; sent again, it might come twice. So a person decides on both."""
+    await in_doubt_twice(world, world.sender(absence_is_proof=absence_is_proof), "SMlate")
+    assert [reply.status for reply in await world.replies(ANA)] == [ReplyStatus.UNCONFIRMED] * 2
+    assert len(world.twilio.calls) == 1
+
+
+async def test_where_as_many_are_listed_as_are_in_doubt_each_has_its_own(world: World) -> None:
+    await in_doubt_twice(world, world.sender(), "SMlate", "SMlater")
+    assert [reply.status for reply in await world.replies(ANA)] == [ReplyStatus.UNCONFIRMED, ReplyStatus.SENT]
+    (row,) = await world.rows("SELECT sid FROM messages WHERE reply_id = 'r2'")
+    assert row == {"sid": "SMlater"}
+
+
+async def test_where_none_is_listed_a_rival_in_doubt_changes_nothing(world: World) -> None:
+    await in_doubt_twice(world, world.sender())
+    assert (await world.reply(ANA, "r2")).status is ReplyStatus.SENT
+    assert world.twilio.bodies() == ["Ok"]
+
+
+async def test_a_callback_settles_one_of_two_and_says_nothing_of_the_other(world: World) -> None:
+    sender = world.sender()
+    await in_doubt_twice(world, sender, "SMlate")
+    told = await world.status(ANA, "SMlate", "failed", attempt="a1", code=63003)
     await send(sender, told)
     (row,) = await world.rows("SELECT reply_id FROM messages WHERE sid = 'SMlate'")
     assert row == {"reply_id": "r1"}
     assert (await world.reply(ANA, "r1")).status is ReplyStatus.FAILED
+    assert (await world.reply(ANA, "r2")).status is ReplyStatus.UNCONFIRMED
 
 
 @pytest.mark.parametrize(

@@ -167,9 +167,10 @@ async def test_a_sid_is_accounted_for_when_it_came_in_or_belongs_to_a_reply_or_a
     await projecting.catch_up(log.records)
     sids = ["SM1", "SO1", "SO-stray", "SO-other", "SO-unheard"]
 
-    assert await reader.accounted_sids(sids, apart_from="a1") == {"SM1", "SO1", "SO-other"}
-    assert await reader.accounted_sids(sids, apart_from="a2") == {"SM1", "SO1"}
-    assert await reader.accounted_sids([], apart_from="a1") == set()
+    assert await reader.accounted_sids(THREAD, sids, apart_from="a1") == {"SM1", "SO1", "SO-other"}
+    assert await reader.accounted_sids(THREAD, sids, apart_from="a2") == {"SM1", "SO1"}
+    assert await reader.accounted_sids("another thread", sids, apart_from="a1") == set()
+    assert await reader.accounted_sids(THREAD, [], apart_from="a1") == set()
 
 
 async def test_a_history_of_a_file_shows_its_placeholder(reader: Reader, projecting: Projecting) -> None:

@@ -114,7 +114,7 @@ async def test_the_processes_role_projects_and_reads(read_model_url: str) -> Non
         await reader.history(conversation.id, [], limit=20)
         await reader.awaiting_answer(0, log.now_ms, limit=20)
         await reader.awaiting_send(0, log.now_ms, limit=20)
-        await reader.accounted_sids(["SM1"], apart_from="attempt")
+        await reader.accounted_sids("a|b", ["SM1"], apart_from="attempt")
         await database.close()
 
 

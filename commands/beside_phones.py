@@ -137,7 +137,7 @@ def _deadlines(story: "Timeline", conversation: "Conversation") -> "Iterator[Dea
         what = "handoff ends" if conversation.status is Status.HANDOFF else "expires"
         yield Deadline(what, conversation.ends_at_ms, began)
     if closes := story.window_closes_at_ms:
-        yield Deadline("WhatsApp window", closes, closes - WINDOW_MS, passed="closed", coming="closes")
+        yield Deadline("reply window", closes, closes - WINDOW_MS, "closes in", "closed")
 
 
 def _acts(conversation: "Conversation") -> tuple[str, ...]:

@@ -15,14 +15,14 @@ class Deadline:
     """
     Something that happens by itself at a moment of log time; `since_ms` is when its time began to run.
 
-    `passed` is said once its moment is over, `coming` goes before how long it still is.
+    `coming` goes before how long it still is, `passed` is said once its moment is over.
     """
 
     what: str
     at_ms: int
     since_ms: int
+    coming: str = "in"
     passed: str = "any moment now"
-    coming: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ def iso(at: float) -> str:
 def until(deadline: Deadline, now_ms: int) -> str:
     """How long it is still."""
     left = (deadline.at_ms - now_ms) // 1000
-    return f"{deadline.coming} in {_length(left)}".strip() if left > 0 else deadline.passed
+    return f"{deadline.coming} {_length(left)}" if left > 0 else deadline.passed
 
 
 def ahead(milliseconds: int) -> str:

@@ -15,14 +15,23 @@ WIDE = 250
 
 def print_table(table: Table) -> None:
     """As wide as the terminal; wide where there is none."""
-    console.print(table, width=None if console.is_terminal else WIDE)
+    where = console if console.is_terminal else Console(highlight=False, width=WIDE)
+    where.print(table)
+
+
+_TURNS_WRITING_ROUND = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Unicode's controls of direction: what follows one may be shown as if it stood elsewhere."""
 
 
 def printable(text: str) -> str:
-    """The text without what could steer a terminal; line feeds stay."""
-    return "".join(
-        each if each == "\n" or unicodedata.category(each) not in ("Cc", "Cs") else "\N{REPLACEMENT CHARACTER}" for each in text
-    )
+    """The text without what could steer a terminal or the order of what is shown; line feeds stay."""
+    return "".join(each if _is_harmless(each) else "\N{REPLACEMENT CHARACTER}" for each in text)
+
+
+def _is_harmless(character: str) -> bool:
+    if character in _TURNS_WRITING_ROUND:
+        return False
+    return character == "\n" or unicodedata.category(character) not in ("Cc", "Cs")
 
 
 class Complaint(Exception):

@@ -105,7 +105,7 @@ async def test_no_message_steers_the_terminal_of_who_reads_it(system: System, te
     shown = output.decode()
     assert "red" in shown
     assert "[bold]plain[/bold]" in shown
-    assert not [character for character in shown if character != "\n" and (ord(character) < 32 or 127 <= ord(character) < 160)]
+    assert not [each for each in shown if each != "\n" and (ord(each) < 32 or 127 <= ord(each) < 160 or each == "\u202e")]
 
 
 async def test_the_clock_is_moved_and_silence_shows(system: System, terminal: Terminal) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from operations.doctor.findings import Finding, Group, error, warning, well
 from operations.doctor.system import System
-from settings import Settings
+from settings import Settings, StreamEngine
 from settings.env_file import ENV_FILE
 
 
@@ -14,8 +14,15 @@ async def configuration(system: System) -> Sequence[Finding]:
         for problem in system.problems
         if problem.name != str(ENV_FILE)  # it has a check of its own
     ]
-    found = problems + list(_unbalanced(system.settings))
+    found = [*problems, *_unavailable(system.settings), *_unbalanced(system.settings)]
     return found or [well(Group.CONFIGURED, f"All settings can be read, for {system.settings.environment}.")]
+
+
+def _unavailable(settings: Settings) -> Iterator[Finding]:
+    if settings.stream_engine is not StreamEngine.REDIS:
+        yield error(
+            Group.CONFIGURED, f"This version has no engine {settings.stream_engine} for the log.", "set STREAM_ENGINE=redis"
+        )
 
 
 def _unbalanced(settings: Settings) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ SHOWN = ("faststream", "redis")
 
 
 async def versions(_: System) -> Sequence[Finding]:
-    findings = [_unfit(Requirement(line)) for line in requires("prosa") or ()]
+    findings = [unfit(Requirement(line)) for line in requires("prosa") or ()]
     if sys.version_info[:2] > NEWEST_PYTHON:
         findings.append(
             warning(
@@ -30,7 +30,7 @@ async def versions(_: System) -> Sequence[Finding]:
     return [finding for finding in findings if finding] or [well(Group.CONFIGURED, f"{told}.")]
 
 
-def _unfit(requirement: Requirement) -> Finding | None:
+def unfit(requirement: Requirement) -> Finding | None:
     if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
         return None
     remedy = "pip install --force-reinstall prosa, or in a checkout: make setup"

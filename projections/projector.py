@@ -14,9 +14,9 @@ from projections.progress import Progress
 from projections.rows import rows_of
 from projections.state import ThreadState
 from projections.store import Checkpoint
+from projections.story import tell
 from streams.errors import LogMismatch, NewerEvent, TransientError
 from streams.log import Record
-from telemetry import log
 
 CACHED_THREADS = 20_000
 """Thread states kept between batches; a state takes some kilobytes."""
@@ -103,6 +103,7 @@ class Projector:
         async with self._database.transaction() as connection:
             batch = _timed(entries, seen)
             fold = await self._load(connection, batch, seen)
+            states, partitions = dict(fold.threads), dict(fold.partitions)
             for of_partition in batch.values():
                 fold_batch(fold, of_partition)
             rows = rows_of(fold)
@@ -113,8 +114,7 @@ class Projector:
         self._checkpoints.update(moved)
         self._remember(fold)
         self._progress.moved(fold.positions)
-        for skipped in fold.skipped:
-            log.error("event.skipped", partition=skipped.record.partition, position=skipped.record.position, error=skipped.error)
+        tell(states, partitions, fold)
 
     async def _lock(self, connection: Connection, seen: Mapping[int, Checkpoint]) -> None:
         """Make sure that what was loaded is still so, and stays so. It is the last step before writing, to be held up briefly."""

@@ -52,6 +52,14 @@ async def test_a_part_that_is_with_twilio_is_told_to_be_so(world: World, connect
     assert "part 2 cancelled" in act.changes
 
 
+async def test_who_answers_beside_the_ai_stops_nothing_of_it(world: World, connection: Connection) -> None:
+    await world.answered(THREAD, "Hello.")
+    await world.append(SendStarted(reply="r1", part=0, attempt="a1"), THREAD)
+    await world.state(THREAD)
+    act, _ = await reply(connection, await named(connection, THREAD), "Ana here.", by="ana")
+    assert (act.withdrawn, act.in_flight) == ((), ())
+
+
 async def test_who_gives_back_has_answered_what_came_before(world: World, connection: Connection, asked: Listed) -> None:
     await take(connection, asked, by="ana")
     act = await release(connection, asked, by="ana")

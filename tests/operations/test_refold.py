@@ -109,6 +109,16 @@ def test_silence_is_told_at_its_deadline_and_not_when_a_tick_showed_it() -> None
     assert "dead letter of the responder open: conversation.expired" in step.changes
 
 
+def test_a_silence_that_a_message_ended_is_a_step_of_its_own() -> None:
+    log = Log()
+    log.receive(THREAD, "SM1")
+    log.wait(49 * HOUR_MS)
+    log.receive(THREAD, "SM2")
+    steps = refolded(log).steps
+    assert [step.name for step in steps] == ["message.received", SILENCE, "message.received"]
+    assert steps[-1].changes[0] == "opened conversation, linked to the one before"
+
+
 def test_no_silence_is_told_before_the_log_has_shown_it() -> None:
     """Events of other threads move the log's clock, but only what moves time is shown to the silent ones."""
     log = Log()

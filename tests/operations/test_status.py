@@ -68,6 +68,16 @@ async def test_what_nobody_folds_is_the_projectors_lag(world: World, connection:
     assert found.log.lags["projector"][partition_of(THREAD, PARTITIONS)].events == 1
 
 
+async def test_a_checkpoint_of_another_epoch_says_nothing_about_this_log(world: World, connection: Connection) -> None:
+    await world.write(THREAD)
+    await world.state(THREAD)
+    async with world.database.transaction() as writing:
+        await writing.execute("UPDATE checkpoints SET epoch = 7")
+    found = await status(connection)
+    assert found.log is not None
+    assert found.log.lags["projector"][partition_of(THREAD, PARTITIONS)].events == 1
+
+
 async def test_what_waits_is_counted_with_the_age_of_its_oldest(world: World, connection: Connection) -> None:
     await world.write(THREAD)
     await world.write(OTHER)

@@ -75,6 +75,12 @@ class CallTwilio:
         self._secret = secret
         self._lease_seconds = lease_seconds
 
+    def require_staying(self, thread: str) -> None:
+        """Raises `LeaseLost` where the thread's partition is being given back: a call that is cut off costs a whole settling."""
+        partition = self._journal.partition_of(thread)
+        if self._ownership.is_leaving(partition):
+            raise LeaseLost(f"partition {partition} is being given back")
+
     async def send(self, grant: Grant) -> View:
         """Send the part and record what came of it, if anybody can tell. Raises `LeaseLost` where it must be left to another."""
         if not await self._may_call(grant):

@@ -154,6 +154,7 @@ class Sender:
             view = await self._journal.look(thread)
             if next_send(view.state, view.log_time_ms) != step:
                 return view
+        self._call.require_staying(thread)
         begun_at = asyncio.get_running_loop().time()
         started = SendStarted(reply=step.reply.id, part=step.part, attempt=str(ULID()))
         view = await self._journal.record(started, cause=cause, thread=thread)

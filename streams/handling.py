@@ -8,7 +8,7 @@ from structlog import get_logger
 
 import metrics
 from streams.delivery import Delivery, Handler
-from streams.errors import FatalError, NewerEvent, TransientError
+from streams.errors import FatalError, LeaseLost, NewerEvent, TransientError
 from streams.outage import place_of
 from streams.ownership import OnFatal, PartitionOwnership
 from streams.reader import is_being_cancelled
@@ -47,6 +47,8 @@ class Handling:
             if isinstance(error, NewerEvent):
                 self._ownership.decline(delivery.partition, error)
                 return False
+            if isinstance(error, LeaseLost) and self._ownership.is_leaving(delivery.partition):
+                return False  # left to the next owner on purpose
             _tell(delivery, attempt, error)
             if isinstance(error, FatalError):
                 self._on_fatal(error)

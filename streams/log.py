@@ -141,3 +141,6 @@ class Ownership(Protocol):
 
     def remaining_seconds(self, partition: int) -> float:
         """How much longer this process surely owns the partition; 0 when it does not."""
+
+    def is_leaving(self, partition: int) -> bool:
+        """Whether the partition is being given back, or is gone: what can be left to the next owner should be."""

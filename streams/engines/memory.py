@@ -113,6 +113,7 @@ class MemoryOwnership:
     def __init__(self) -> None:
         self.declined: dict[int, NewerEvent] = {}
         self._owned: dict[int, Takeover] = {}
+        self._leaving: set[int] = set()
         self._consumers = AttachedConsumers()
         self._suspicions: dict[tuple[str, int], Suspicion] = {}
         self._generation = 0
@@ -124,6 +125,9 @@ class MemoryOwnership:
 
     def remaining_seconds(self, partition: int) -> float:
         return 3600.0 if partition in self._owned else 0.0
+
+    def is_leaving(self, partition: int) -> bool:
+        return partition not in self._owned or partition in self._leaving
 
     def attach(self, consumer: PartitionConsumer) -> None:
         self._consumers.attach(consumer)
@@ -152,8 +156,10 @@ class MemoryOwnership:
 
     async def give_back(self, partition: int) -> None:
         """Hand the partition to another, in peace."""
+        self._leaving.add(partition)
         await self._consumers.drain(partition)
         self._owned.pop(partition, None)
+        self._leaving.discard(partition)
 
     async def lose(self, partition: int) -> None:
         """The lease is over, and what was in work with it."""

@@ -102,6 +102,10 @@ class RedisOwnership:
         lease = self._held.get(partition)
         return max(0.0, lease.ends_at - self._clock()) if lease else 0.0
 
+    def is_leaving(self, partition: int) -> bool:
+        lease = self._held.get(partition)
+        return lease is None or lease.is_draining
+
     def attach(self, consumer: PartitionConsumer) -> None:
         self._consumers.attach(consumer)
         for lease in self._held.values():

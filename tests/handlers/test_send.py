@@ -343,6 +343,9 @@ class Lease:
     def remaining_seconds(self, partition: int) -> float:
         return self.seconds
 
+    def is_leaving(self, partition: int) -> bool:
+        return False
+
 
 async def test_a_lease_too_short_for_a_call_leaves_the_part_to_the_next_owner(world: World) -> None:
     written = await world.answered(ANA, "Hello.")

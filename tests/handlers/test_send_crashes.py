@@ -171,6 +171,9 @@ async def test_a_paused_owner_that_wakes_up_after_its_successor_has_sent_does_no
         def remaining_seconds(self, _: int) -> float:
             return 0.0 if gate.is_set() else 9.0
 
+        def is_leaving(self, _: int) -> bool:
+            return False
+
     journal = Paused(world.log, world.progress, Reader(world.database), source="paused")
     journal.crash = Crash(MOST_POINTS)
     paused = world.sender(journal=journal, twilio=twilio, ownership=Lapsed(), lease_seconds=0.1)

@@ -120,6 +120,20 @@ async def test_a_single_process_owns_everything_at_once(members: Members) -> Non
     assert 0 < one.ownership.remaining_seconds(0) <= LEASE_SECONDS
 
 
+async def test_a_partition_that_is_given_back_is_said_to_leave_while_it_still_is_ours(members: Members) -> None:
+    """So that nothing long is begun in it."""
+    one = await members.join(drains=False)
+    await eventually(lambda: one.count == PARTITIONS)
+    assert not any(one.ownership.is_leaving(partition) for partition in range(PARTITIONS))
+    stopping = asyncio.create_task(one.ownership.stop())
+    await eventually(lambda: one.ownership.is_leaving(0))
+    assert one.ownership.remaining_seconds(0) > 0
+    one.served.may_drain.set()
+    await stopping
+    assert one.ownership.is_leaving(0)
+    members.all.remove(one)
+
+
 async def test_an_owner_never_believes_in_its_lease_for_longer_than_the_server(members: Members, redis: Client) -> None:
     one = await members.join()
     await eventually(lambda: one.count == PARTITIONS)

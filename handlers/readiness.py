@@ -79,7 +79,7 @@ async def _problem_of(ask: Callable[[], Awaitable[object]]) -> str | None:
 
 
 def _not_serving(groups: Groups) -> list[str]:
-    if groups.ownership.seconds_since_renewal > SILENT_SECONDS:
+    if groups.ownership.seconds_since_renewal > max(SILENT_SECONDS, groups.ownership.lease_seconds):
         return ["the leases are not renewed; check REDIS_URL, and whether this machine is overloaded"]
     consumers = groups.consumers if groups.ownership.owned else ()
     return [

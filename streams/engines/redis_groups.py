@@ -90,6 +90,11 @@ class RedisOwnership:
         return self._clock() - self._renewed_at
 
     @property
+    def lease_seconds(self) -> float:
+        """How long a lease lasts; it is renewed at a quarter of that."""
+        return self._lease_seconds
+
+    @property
     def declined(self) -> Collection[int]:
         """The partitions that only a newer version may serve."""
         return frozenset(self._declined)

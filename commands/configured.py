@@ -27,5 +27,14 @@ def addresses_here(data: Path) -> dict[str, str]:
     directory = RunDirectory(data)
     if os.environ.get("ENVIRONMENT", "").lower() == Environment.PRODUCTION or not directory.is_claimed:
         return {}
+    return _fields(directory)
+
+
+def settings_of_run(data: Path) -> Settings:
+    """The settings of the `prosa dev` in this directory and of no other system. Raises `DevelopmentError` where none runs."""
+    return load_settings(**_fields(RunDirectory(data)))
+
+
+def _fields(directory: RunDirectory) -> dict[str, str]:
     given = {name.lower(): value for name, value in directory.read_addresses().items()}
     return {name: value for name, value in given.items() if name in Settings.model_fields}

@@ -18,7 +18,14 @@ LARGEST_SHARE = 0.01
 """Of all time at most so much is spent counting: the larger the tables, the rarer it is done."""
 
 
-async def count_regularly(what: str, counted: Callable[[], Awaitable[None]], *, every_seconds: float = EVERY_SECONDS) -> None:
+def pause_after(took_seconds: float) -> float:
+    """How long to wait after a count that took so long."""
+    return max(EVERY_SECONDS, took_seconds / LARGEST_SHARE)
+
+
+async def count_regularly(
+    what: str, counted: Callable[[], Awaitable[None]], pause: Callable[[float], float] = pause_after
+) -> None:
     """Count for ever. What cannot be counted now is counted later; what was counted before stays, and grows old."""
     outage = Outage(f"cannot count {what}")
     while True:
@@ -28,7 +35,7 @@ async def count_regularly(what: str, counted: Callable[[], Awaitable[None]], *, 
             outage.over()
         except (TransientError, ConfigurationError) as error:
             outage.failed(error)
-        await asyncio.sleep(max(every_seconds, (time.monotonic() - began) / LARGEST_SHARE))
+        await asyncio.sleep(pause(time.monotonic() - began))
 
 
 class ReadModelGauges:

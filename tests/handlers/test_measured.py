@@ -1,0 +1,174 @@
+"""What the handlers measure: tries, models, calls to Twilio, outcomes of sends, and how long a contact waited."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+import metrics
+from handlers.counting import EVERY_SECONDS, count_regularly, pause_after
+from handlers.error_table import KNOWN_CODES
+from handlers.measured import MeasuredModel, handling
+from handlers.model import Answer, ModelFailed, ModelRefused, Question
+from handlers.twilio_answers import Refused
+from handlers.twilio_client import TwilioClient
+from projections.changes import SENDER
+from streams.delivery import Delivery
+from streams.errors import ConfigurationError, LogUnavailable, ReadModelUnavailable
+from streams.events import PersonReplied
+from tests.handlers.fake_twilio import LOST
+from tests.handlers.raw_server import answering, serving
+from tests.handlers.world import Model, World, eventually, thread_of
+from tests.measures import held
+
+ANA = thread_of(1)
+QUESTION = Question(ANA, (), ("Olá",))
+
+
+def outcomes(outcome: str, code: str = "none", reason: str = "none") -> float:
+    return held(metrics.SEND_OUTCOMES, outcome, code, reason)
+
+
+async def raising(error: BaseException) -> None:
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "result"),
+    [
+        (ValueError("of ours"), "failed"),
+        (LogUnavailable("away"), "unavailable"),
+        (ConfigurationError("SECRET_KEY"), "fatal"),
+        (asyncio.CancelledError(), "cancelled"),
+    ],
+)
+async def test_a_try_of_a_handler_is_told_by_the_branch_of_its_error(world: World, error: BaseException, result: str) -> None:
+    delivery = (await world.write(ANA)).delivered_to("responder")
+    before, done = held(metrics.HANDLER_SECONDS, "responder", result), held(metrics.HANDLER_SECONDS, "responder", "done")
+
+    async def fail(_: Delivery) -> None:
+        await raising(error)
+
+    with pytest.raises(type(error)):
+        await handling("responder", fail)(delivery)
+    assert held(metrics.HANDLER_SECONDS, "responder", result) == before + 1
+    await handling("responder", lambda _: asyncio.sleep(0))(delivery)
+    assert held(metrics.HANDLER_SECONDS, "responder", "done") == done + 1
+
+
+async def test_a_models_answers_and_tokens_count_under_its_name_in_the_settings() -> None:
+    answer = Answer("Oi.", False, False, "as the server calls it", 11, 7)
+    model = MeasuredModel("openai:test", Model([answer]))
+    assert await model.generate(QUESTION) == answer
+    assert held(metrics.MODEL_SECONDS, "openai:test", "answered") == 1
+    assert held(metrics.MODEL_TOKENS, "openai:test", "input") == 11
+    assert held(metrics.MODEL_TOKENS, "openai:test", "output") == 7
+
+
+@pytest.mark.parametrize(
+    ("error", "result", "code"),
+    [
+        (ModelFailed("m", "http_503"), "failed", "http_503"),
+        (ModelRefused("m", "quota"), "refused", "quota"),
+        (ModelFailed("m", "a word that nobody listed"), "failed", "other"),
+    ],
+)
+async def test_a_models_errors_count_by_kind(error: Exception, result: str, code: str) -> None:
+    seconds, errors = held(metrics.MODEL_SECONDS, "m", result), held(metrics.MODEL_ERRORS, "m", code)
+    with pytest.raises(type(error)):
+        await MeasuredModel("m", Model([error])).generate(QUESTION)
+    assert held(metrics.MODEL_SECONDS, "m", result) == seconds + 1
+    assert held(metrics.MODEL_ERRORS, "m", code) == errors + 1
+
+
+async def test_an_empty_answer_is_an_error_of_the_model() -> None:
+    before = held(metrics.MODEL_ERRORS, "m", "empty")
+    await MeasuredModel("m", Model([" \n"])).generate(QUESTION)
+    assert held(metrics.MODEL_ERRORS, "m", "empty") == before + 1
+
+
+async def test_a_model_that_runs_out_of_time_is_told_apart() -> None:
+    model = Model()
+    model.gate.clear()
+    before = held(metrics.MODEL_SECONDS, "m", "cancelled")
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await MeasuredModel("m", model).generate(QUESTION)
+    assert held(metrics.MODEL_SECONDS, "m", "cancelled") == before + 1
+
+
+async def test_a_sent_reply_counts_once_with_how_long_the_contact_waited(world: World) -> None:
+    sent, waited = outcomes("sent"), held(metrics.INBOUND_TO_SENT_SECONDS, "answer")
+    written = await world.answered(ANA, "one", "two")
+    for _ in range(2):
+        await world.sender().send(written.delivered_to(SENDER))
+    assert outcomes("sent") == sent + 2
+    assert held(metrics.INBOUND_TO_SENT_SECONDS, "answer") == waited + 1
+
+
+async def test_a_send_that_was_found_out_later_tells_nothing_of_how_long_the_contact_waited(world: World) -> None:
+    sent, waited = outcomes("sent"), held(metrics.INBOUND_TO_SENT_SECONDS, "answer")
+    world.twilio.script = [LOST]
+    await world.sender().send((await world.answered(ANA, "one")).delivered_to(SENDER))
+    assert outcomes("sent") == sent + 1
+    assert held(metrics.INBOUND_TO_SENT_SECONDS, "answer") == waited
+    assert held(metrics.SENDS_SETTLING) == 0
+
+
+async def test_a_persons_reply_is_not_an_answer_of_ours(world: World) -> None:
+    answer, person = held(metrics.INBOUND_TO_SENT_SECONDS, "answer"), held(metrics.INBOUND_TO_SENT_SECONDS, "person")
+    await world.write(ANA)
+    written = await world.append(PersonReplied(reply="r1", parts=("Hello.",), by="maria"), ANA)
+    await world.sender().send(written.delivered_to(SENDER))
+    assert held(metrics.INBOUND_TO_SENT_SECONDS, "person") == person + 1
+    assert held(metrics.INBOUND_TO_SENT_SECONDS, "answer") == answer
+
+
+@pytest.mark.parametrize(("code", "told", "reason"), [(63016, "63016", "window_closed"), (99999, "other", "unknown")])
+async def test_a_refused_send_counts_by_code_and_reason(world: World, code: int, told: str, reason: str) -> None:
+    before = outcomes("rejected", told, reason)
+    world.twilio.script = [Refused(400, code)]
+    await world.sender().send((await world.answered(ANA, "one")).delivered_to(SENDER))
+    assert outcomes("rejected", told, reason) == before + 1
+    assert (code in KNOWN_CODES) == (told != "other")
+
+
+async def test_calls_to_twilio_are_measured_by_what_came_back() -> None:
+    answered, nothing = held(metrics.TWILIO_SECONDS, "GET", "4xx"), held(metrics.TWILIO_SECONDS, "GET", "no_answer")
+    async with serving(answering(404, b"{}")) as server, client(server.url) as there:
+        await there.fetch_message("SM1")
+    async with client("http://127.0.0.1:1") as nowhere:
+        with pytest.raises(Exception, match="read: status None"):
+            await nowhere.fetch_message("SM1")
+    assert held(metrics.TWILIO_SECONDS, "GET", "4xx") == answered + 1
+    assert held(metrics.TWILIO_SECONDS, "GET", "no_answer") == nothing + 1
+
+
+def client(url: str) -> TwilioClient:
+    return TwilioClient(account_sid="AC1", auth_token="token", api_url=url, timeout_seconds=1)
+
+
+async def test_what_cannot_be_counted_now_is_counted_later() -> None:
+    failures: list[Exception] = [ReadModelUnavailable("away"), LogUnavailable("away"), ConfigurationError("DATABASE_URL")]
+    counted = 0
+
+    async def count() -> None:
+        nonlocal counted
+        if failures:
+            raise failures.pop()
+        counted += 1
+
+    await while_running(count_regularly("something", count, lambda _: 0.0), lambda: eventually(lambda: counted >= 2))
+
+
+async def while_running(work: Awaitable[None], look: Callable[[], Awaitable[object]]) -> None:
+    task = asyncio.ensure_future(work)
+    try:
+        await look()
+    finally:
+        task.cancel()
+
+
+def test_a_count_that_takes_long_is_done_rarely() -> None:
+    assert pause_after(0.001) == EVERY_SECONDS
+    assert pause_after(3.0) == 300.0

@@ -27,7 +27,7 @@ LABEL org.opencontainers.image.title="Prosa's simulator" org.opencontainers.imag
 COPY --from=build-simulator /venv /venv
 RUN install --directory --owner 10001 --group 10001 /var/lib/prosa
 USER 10001:10001
-CMD ["python", "-m", "simulator", "--host", "0.0.0.0"]
+CMD ["prosa", "simulator", "--host", "0.0.0.0"]
 
 FROM bare AS runtime
 ARG VERSION= REVISION=

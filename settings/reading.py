@@ -22,7 +22,6 @@ _CONFIG = SettingsConfigDict(
     frozen=True,
     hide_input_in_errors=True,
     case_sensitive=False,
-    allow_inf_nan=False,
 )
 
 

@@ -1,4 +1,4 @@
-"""Whether a clock runs: the age of the last tick in the log."""
+"""Whether a clock runs: the last tick in the log itself, which tells also where nobody folds it."""
 
 from collections.abc import Sequence
 
@@ -11,38 +11,47 @@ from streams.envelope import name_of
 from streams.events import ClockTicked
 from streams.partitions import milliseconds_of_position, position_of_entry_id
 
-LOOKED_AT = 2000
-"""Entries of one partition, the newest; ticks lie between them as often as CLOCK_TICK_SECONDS says."""
+PAGE = 1000
+"""Entries that are read at once, from the newest on."""
+LOOKED_BACK = 8
+"""Partitions in which an older tick is looked for, to tell its age: a clock ticks in all of them."""
 REMEDY = "start one: faststream run handlers:clock"
 
 
 async def clock(system: System) -> Sequence[Finding]:
-    seconds = system.settings.clock_tick_seconds
-    late_after = 2 * seconds + LATE_SECONDS
+    tick_seconds = system.settings.clock_tick_seconds
     now_ms = await system.log.time_ms()
-    ticked_ms = max([await _last_tick_ms(system, partition) for partition in range(system.settings.stream_partitions)])
-    if ticked_ms == 0:
+    fresh_ms = now_ms - round((2 * tick_seconds + LATE_SECONDS) * 1000)
+    for partition in range(system.settings.stream_partitions):
+        if ticked_ms := await _last_tick_ms(system, partition, since_ms=fresh_ms):
+            return [well(Group.REACHABLE, f"A clock runs: the last tick is {_long(now_ms - ticked_ms)} old.")]
+    looked_back = range(min(LOOKED_BACK, system.settings.stream_partitions))
+    older_ms = max([await _last_tick_ms(system, partition, since_ms=0, most_pages=1) for partition in looked_back])
+    if older_ms == 0:
         return [
             error(Group.MISSING, "No clock runs: the log has no recent tick, so no conversation goes idle or expires.", REMEDY)
         ]
-    age = max(0.0, (now_ms - ticked_ms) / 1000)
-    if age > late_after:
-        return [
-            error(Group.MISSING, f"No clock runs: the last tick is {_ago(age)} old, and CLOCK_TICK_SECONDS {seconds:g}.", REMEDY)
-        ]
-    return [well(Group.REACHABLE, f"A clock runs: the last tick is {_ago(age)} old.")]
+    told = f"the last tick is {_long(now_ms - older_ms)} old, and CLOCK_TICK_SECONDS is {tick_seconds:g}"
+    return [error(Group.MISSING, f"No clock runs: {told}.", REMEDY)]
 
 
-async def _last_tick_ms(system: System, partition: int) -> int:
-    with unavailable_on_failure(system.redis):
-        entries = await system.redis.xrevrange(stream_key(partition), count=LOOKED_AT)
-    for entry_id, fields in entries:
-        if name_of(fields.get(FIELD, b"")) == ClockTicked.name:
-            return milliseconds_of_position(position_of_entry_id(entry_id.decode()))
+async def _last_tick_ms(system: System, partition: int, *, since_ms: int, most_pages: int | None = None) -> int:
+    """When the partition's last tick since then was appended; 0 where there is none, or none in so many pages."""
+    newest, pages = "+", 0
+    while pages != most_pages:
+        with unavailable_on_failure(system.redis):
+            entries = await system.redis.xrevrange(stream_key(partition), newest, f"{since_ms}-0", count=PAGE)
+        for entry_id, fields in entries:
+            if name_of(fields.get(FIELD, b"")) == ClockTicked.name:
+                return milliseconds_of_position(position_of_entry_id(entry_id.decode()))
+        if len(entries) < PAGE:
+            return 0
+        newest, pages = f"({entries[-1][0].decode()}", pages + 1
     return 0
 
 
-def _ago(seconds: float) -> str:
+def _long(milliseconds: int) -> str:
+    seconds = max(0.0, milliseconds / 1000)
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"

@@ -239,3 +239,13 @@ async def test_a_server_that_hangs_is_a_finding_and_holds_nobody_up() -> None:
     assert "no answer within 1 s" in found.told("log")
     assert found.severities("settings") == [OK]
     listener.close()
+
+
+async def test_a_tick_is_found_behind_a_flood_of_events(log: RedisEventLog, redis_url: str, server: Redis) -> None:
+    await tick(log)
+    async with server.pipeline(transaction=False) as pipeline:
+        for partition in range(PARTITIONS):
+            for _ in range(1100):
+                pipeline.xadd(stream_key(partition), {b"event": b"{}"})
+        await pipeline.execute()
+    assert (await look_at("clock", redis_url=redis_url)).severities("clock") == [OK]

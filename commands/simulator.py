@@ -1,5 +1,6 @@
 """`prosa simulator`: the stand-in for Twilio, with the conversations beside its phones."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -71,7 +72,7 @@ def simulator(
         ledger_path=ledger,
         is_control_open=open_control,
     )
-    if console.is_terminal:
+    if sys.stdout.isatty():
         console.print(f"The phones are at http://{host}:{port}/; Ctrl-C stops it.", soft_wrap=True)
     serve(create_app(simulated, BesidePhones(settings, simulated.sender).beside), host, port)
 

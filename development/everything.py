@@ -98,7 +98,7 @@ class Everything:
     def _start_servers(self) -> tuple[EmbeddedServer, EmbeddedServer]:
         """In the main thread: Linux ties their lives to the thread that started them."""
         for misspelling in misspelt_settings():
-            self._output.warn(str(misspelling))
+            self._output.warn(f"{misspelling.name} in .env is no setting; did you mean {misspelling.meant}?")
         directory = self._plan.directory.path / "postgres"
         self._output.say(
             "Starting Valkey and Postgres …" if directory.exists() else "Starting Valkey, and making the database, once …"

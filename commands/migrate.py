@@ -12,13 +12,16 @@ from streams.errors import ReadModelUnavailable
 
 def migrate(
     sql: Annotated[bool, typer.Option("--sql", help="Print the migrations as plain SQL, and change nothing.")] = False,
+    after: Annotated[
+        str | None, typer.Option(metavar="MIGRATION", help="With --sql: only those after this one, such as 0002.")
+    ] = None,
     data: Directory = DATA_DIRECTORY,
 ) -> None:
     """Bring the database of DATABASE_URL to the newest schema. Nothing else needs to be set."""
     from projections import migrate as migrations
 
     if sql:
-        typer.echo(migrations.migrations_as_sql())
+        typer.echo(migrations.migrations_as_sql(after))
         return
     try:
         remarks = migrations.migrate(database_url_here(data))

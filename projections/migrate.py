@@ -53,12 +53,19 @@ def migrations_after(revision: str | None) -> Sequence[str]:
     return known[known.index(revision) + 1 :]
 
 
-def migrations_as_sql() -> str:
-    """All migrations as one plain SQL script, for a tool of your own."""
+def migrations_as_sql(after: str | None = None) -> str:
+    """
+    All migrations as one plain SQL script, for a tool of your own, or those that come `after` one of them.
+
+    Raises `FatalError` where there is no such migration.
+    """
     output = io.StringIO()
     config = _config()
     config.output_buffer = output
-    command.upgrade(config, "head", sql=True)
+    try:
+        command.upgrade(config, f"{after}:head" if after else "head", sql=True)
+    except CommandError:
+        raise FatalError(f"there is no migration {after}") from None
     return output.getvalue()
 
 

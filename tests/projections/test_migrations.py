@@ -11,7 +11,7 @@ import pytest
 
 from projections.database import Database
 from projections.migrate import migrate, migrations_as_sql
-from streams.errors import ConfigurationError, ReadModelUnavailable
+from streams.errors import ConfigurationError, FatalError, ReadModelUnavailable
 from tests.projections.random_log import random_log
 from tests.projections.read_model import Projecting, assert_means
 
@@ -23,6 +23,8 @@ SELECT 'index', tablename, indexname, indexdef FROM pg_indexes WHERE schemaname 
 UNION ALL
 SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid)
 FROM pg_constraint WHERE connamespace = 'prosa'::regnamespace AND contype <> 'n'
+UNION ALL
+SELECT 'policy', tablename, policyname, concat_ws(' ', roles, cmd, qual, with_check) FROM pg_policies WHERE schemaname = 'prosa'
 UNION ALL
 SELECT 'table', relname, relkind::text, concat_ws(' ', relrowsecurity, relacl, obj_description(oid))
 FROM pg_class WHERE relnamespace = 'prosa'::regnamespace AND relkind IN ('r', 'p')
@@ -84,6 +86,22 @@ async def test_the_plain_sql_makes_the_same_schema(database_url: str, connection
     await Projecting(database).catch_up(log.records)
     await assert_means(database, log.records)
     await database.close()
+
+
+async def test_the_plain_sql_after_a_migration_goes_on_where_that_one_ended(
+    database_url: str, connection: asyncpg.Connection, migrated_url: str
+) -> None:
+    everything = migrations_as_sql()
+    first = everything[: everything.index("-- Running upgrade 0001 -> 0002")]
+
+    await connection.execute(first + "COMMIT;")
+    await connection.execute(migrations_as_sql("0001"))
+
+    other = await asyncpg.connect(migrated_url)
+    assert await schema_of(connection) == await schema_of(other)
+    await other.close()
+    with pytest.raises(FatalError, match="no migration 9999"):
+        migrations_as_sql("9999")
 
 
 async def test_a_migration_that_fails_leaves_nothing(database_url: str, connection: asyncpg.Connection) -> None:

@@ -58,6 +58,7 @@ class Metric(Generic[Collector]):
     exported_by: tuple[Process, ...]
     labels: Mapping[str, Values] = field(default_factory=dict)
     buckets: tuple[float, ...] = ()
+    _known: dict[tuple[object, ...], Collector] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def kind(self) -> str:
@@ -66,9 +67,20 @@ class Metric(Generic[Collector]):
 
     def of(self, *values: object) -> Collector:
         """What counts for these labels, given in the order of the list."""
+        return self._known.get(values) or self._found(values)
+
+    def clear(self) -> None:
+        """Forget every value under labels."""
+        self._known.clear()
+        self.collector.clear()
+
+    def _found(self, values: tuple[object, ...]) -> Collector:
+        """Only what is listed is remembered: whatever else callers come with may be without end."""
         if not self.labels:
-            return self.collector
-        return self.collector.labels(*map(_listed, values, self.labels.values()))
+            return self._known.setdefault((), self.collector)
+        listed = tuple(map(_listed, values, self.labels.values()))
+        found = self.collector.labels(*listed)
+        return self._known.setdefault(values, found) if listed == values else found
 
 
 AnyMetric: TypeAlias = Metric[Counter] | Metric[Gauge] | Metric[Histogram]

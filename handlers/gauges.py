@@ -18,7 +18,7 @@ def observe_groups(groups: Groups, projector_lag: ProjectorLag) -> None:
     metrics.DECLINED_PARTITIONS.of().set(len(groups.ownership.declined))
     metrics.LEASE_RENEWAL_AGE_SECONDS.of().set(groups.ownership.seconds_since_renewal)
     for gauge in (metrics.LAG_EVENTS, metrics.LAG_SECONDS, metrics.READ_AGE_SECONDS):
-        gauge.collector.clear()
+        gauge.clear()
     for consumer in groups.consumers:
         if owned:
             metrics.READ_AGE_SECONDS.of(consumer.group).set(consumer.seconds_since_read)

@@ -82,8 +82,8 @@ class Fold:
 
 
 def deadline_ms(state: ThreadState) -> int | None:
-    """When silence next changes this thread, as the fold last noted it."""
-    return state.conversation.next_deadline_at_ms if state.conversation else None
+    """When silence next changes this thread, as the fold last noted it; never, where it cannot be folded into it."""
+    return state.conversation.next_deadline_at_ms if state.conversation and not state.fails_at_ticks else None
 
 
 def fold_batch(fold: Fold, entries: Iterable[Timed]) -> None:
@@ -101,12 +101,19 @@ def fold_batch(fold: Fold, entries: Iterable[Timed]) -> None:
             _fold_into_due(fold, entry, entry.event, each.partition)
 
 
+def fold_silence(fold: Fold, entries: Iterable[Timed]) -> None:
+    """Show threads that no entry speaks of how late it is; the other entries are nothing to them."""
+    for each in entries:
+        if each.entry.moves_time and each.entry.event is not None:
+            _fold_into_due(fold, each.entry, each.entry.event, each.partition)
+
+
 def _fold_into_due(fold: Fold, entry: Entry, event: Event, partition: PartitionState) -> None:
     queue = fold.queue(entry.record.partition)
     for thread in queue.take(partition.log_time_ms):
         deadline = deadline_ms(fold.threads[thread])
         if deadline is not None and deadline <= partition.log_time_ms and not _fold_into(fold, thread, entry, event, partition):
-            queue.put(thread, deadline)
+            fold.put(thread, replace(fold.threads[thread], fails_at_ticks=True), entry.record.partition)
 
 
 def _fold_into(fold: Fold, thread: str, entry: Entry, event: Event, partition: PartitionState) -> bool:
@@ -114,7 +121,7 @@ def _fold_into(fold: Fold, thread: str, entry: Entry, event: Event, partition: P
     before = fold.threads.get(thread) or ThreadState(thread, event.owner)
     known = {entry.sid: fold.known[entry.sid]} if entry.sid and entry.sid in fold.known else {}
     try:
-        after = evolve(replace(before, known=MappingProxyType(known), changes=()), event, partition)
+        after = evolve(replace(before, fails_at_ticks=False, known=MappingProxyType(known), changes=()), event, partition)
     except Exception as error:  # noqa: BLE001 - the one place where any failure of the fold is recorded as poison
         fold.skipped.append(Skipped(entry.record, thread, type(error).__name__))
         return False

@@ -1,20 +1,20 @@
 """The projector: folds the log into Postgres, state and checkpoint in one transaction."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import metrics
 from projections import store
 from projections.database import COMMAND_TIMEOUT_SECONDS, Connection, Database
 from projections.entries import Entry, Timed, time_of_last_tick, timed, understand, unreadable
-from projections.folding import Fold, fold_batch
+from projections.folding import Fold, fold_batch, fold_silence
 from projections.postgres_errors import UNWRITABLE
 from projections.progress import Progress
 from projections.rows import rows_of
 from projections.state import ThreadState
 from projections.store import Checkpoint
-from projections.story import tell
+from projections.story import Story
 from streams.errors import LogMismatch, NewerEvent, TransientError
 from streams.log import Record
 
@@ -23,6 +23,10 @@ CACHED_THREADS = 20_000
 
 SILENCE_SECONDS = 10.0
 """How long a transaction may pause between statements; so long a suspended projector can hold up the next owner."""
+
+
+DUE_AT_ONCE = 1_000
+"""Silent threads that a tick concerns are folded so many at a time."""
 
 
 class CheckpointMoved(TransientError):
@@ -108,13 +112,17 @@ class Projector:
                 fold_batch(fold, of_partition)
             rows = rows_of(fold)
             moved = {partition: _moved(fold, checkpoint) for partition, checkpoint in seen.items()}
+            story = Story()
+            story.note(states, partitions, fold)
             await self._lock(connection, seen)
             await store.write_rows(connection, rows)
+            woken = await self._fold_silence(connection, batch, fold.partition_of_thread, story)
             await store.move_checkpoints(connection, moved.values())
         self._checkpoints.update(moved)
         self._remember(fold)
+        self._cache.update(woken)
         self._progress.moved(fold.positions)
-        tell(states, partitions, fold)
+        story.tell()
 
     async def _lock(self, connection: Connection, seen: Mapping[int, Checkpoint]) -> None:
         """Make sure that what was loaded is still so, and stays so. It is the last step before writing, to be held up briefly."""
@@ -126,19 +134,13 @@ class Projector:
                 raise CheckpointMoved(f"partition {partition}")
 
     async def _load(self, connection: Connection, batch: Mapping[int, Sequence[Timed]], seen: Mapping[int, Checkpoint]) -> Fold:
-        """The states that the batch concerns: those it names, and those that are due by its last tick."""
+        """The states of the threads that the batch names."""
         entries = [each.entry for of_partition in batch.values() for each in of_partition]
         partition_of_thread = {entry.thread: entry.record.partition for entry in entries if entry.thread}
         threads = {thread: self._cache[thread] for thread in partition_of_thread if thread in self._cache}
         missing = [thread for thread in partition_of_thread if thread not in threads]
         if missing:
             threads |= await store.load_threads(connection, missing)
-        for partition, of_partition in batch.items():
-            tick = time_of_last_tick(of_partition)
-            if tick is not None:
-                due = await store.load_due_threads(connection, partition, tick)
-                threads = due | threads
-                partition_of_thread |= dict.fromkeys(due, partition)
         sids = {entry.sid for entry in entries if entry.sid}
         return Fold(
             partitions={partition: checkpoint.state for partition, checkpoint in seen.items()},
@@ -147,6 +149,27 @@ class Projector:
             partition_of_thread=partition_of_thread,
             known=await store.load_messages(connection, sids) if sids else {},
         )
+
+    async def _fold_silence(
+        self, connection: Connection, batch: Mapping[int, Sequence[Timed]], named: Collection[str], story: Story
+    ) -> Mapping[str, ThreadState]:
+        """
+        Show every other thread that is due by the batch's last tick how late it is, and write what that changes.
+
+        After a long outage that may be most of them, so only some are in memory at once. Returns those that the cache holds too.
+        """
+        cached: dict[str, ThreadState] = {}
+        for partition, of_partition in batch.items():
+            tick = time_of_last_tick(of_partition)
+            if tick is None:
+                continue
+            async for threads in store.due_threads(connection, partition, tick, apart_from=named, at_once=DUE_AT_ONCE):
+                fold = Fold({}, {}, dict(threads), dict.fromkeys(threads, partition), {})
+                fold_silence(fold, of_partition)
+                story.note(threads, {}, fold)
+                await store.write_rows(connection, rows_of(fold))
+                cached |= {thread: fold.threads[thread] for thread in fold.touched if thread in self._cache}
+        return cached
 
     def _remember(self, fold: Fold) -> None:
         for thread in fold.touched:

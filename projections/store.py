@@ -1,6 +1,6 @@
 """Reading and writing the read model; every statement stands in `sql/`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,10 +71,17 @@ async def load_threads(connection: Connection, threads: Iterable[str]) -> dict[s
     return {row["thread"]: load_thread(row["state"]) for row in rows}
 
 
-async def load_due_threads(connection: Connection, partition: int, log_time_ms: int) -> dict[str, ThreadState]:
-    """The threads of a partition whose next deadline has come."""
-    rows = await connection.fetch(sql("load_due_threads"), partition, log_time_ms)
-    return {row["thread"]: load_thread(row["state"]) for row in rows}
+async def due_threads(
+    connection: Connection, partition: int, log_time_ms: int, *, apart_from: Iterable[str], at_once: int
+) -> AsyncIterator[dict[str, ThreadState]]:
+    """
+    The threads of a partition whose next deadline had come when this was asked, the longest due first, some at once.
+
+    What is written meanwhile changes nothing of it.
+    """
+    cursor = await connection.cursor(sql("load_due_threads"), partition, log_time_ms, list(apart_from))
+    while rows := await cursor.fetch(at_once):
+        yield {row["thread"]: load_thread(row["state"]) for row in rows}
 
 
 async def load_messages(connection: Connection, sids: Iterable[str]) -> dict[str, Message]:

@@ -1,6 +1,6 @@
 """What a batch changed, in log lines: conversations that opened, fell silent or ended, time that was let pass, and poison."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
@@ -19,21 +19,43 @@ _TOLD = frozenset({Status.IDLE, Status.HANDOFF, Status.EXPIRED, Status.CLOSED})
 """The others follow from a message or a reply, which is told."""
 
 
-def tell(states: Mapping[str, ThreadState], partitions: Mapping[int, PartitionState], fold: Fold) -> None:
-    """Compare what the fold began with to what it came to; a change that was changed back within the batch is not seen."""
-    _tell_advance(partitions, fold)
-    changes: dict[str, list[tuple[str, Ids]]] = defaultdict(list)
-    for thread in fold.touched:
-        for what, ids in _changes(states.get(thread), fold.threads[thread]):
-            changes[what].append((thread, ids))
-    for what, changed in changes.items():
-        if len(changed) > MANY:
-            log.info(what.replace("conversation", "conversations"), count=len(changed))
-        else:
-            for thread, ids in changed:
-                log.info(what, **ids, thread_hash=thread_hash(thread), partition=fold.partition_of_thread[thread])
-    for skipped in fold.skipped:
-        _tell_skipped(skipped)
+class Story:
+    """
+    What is to be told of a batch once it is committed; `note` each part of it as it is folded, then `tell`.
+
+    Of many changes of one kind only their number is kept.
+    """
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._named: dict[str, list[Ids]] = defaultdict(list)
+        self._skipped: list[Skipped] = []
+        self._advanced: dict[int, int] = {}
+
+    def note(self, states: Mapping[str, ThreadState], partitions: Mapping[int, PartitionState], fold: Fold) -> None:
+        """Compare what a fold began with to what it came to; a change that was changed back within it is not seen."""
+        moved = {number: fold.partitions[number].offset_ms - state.offset_ms for number, state in partitions.items()}
+        self._advanced |= {number: offset_ms for number, offset_ms in moved.items() if offset_ms > 0}
+        for thread in fold.touched:
+            for what, ids in _changes(states.get(thread), fold.threads[thread]):
+                self._counts[what] += 1
+                if self._counts[what] <= MANY:
+                    place = {"thread_hash": thread_hash(thread), "partition": fold.partition_of_thread[thread]}
+                    self._named[what].append({**ids, **place})
+        self._skipped += fold.skipped
+
+    def tell(self) -> None:
+        """Write the lines."""
+        if self._advanced:
+            log.info("clock advanced", minutes=max(self._advanced.values()) / 60_000, partitions=ranges(self._advanced))
+        for what, count in self._counts.items():
+            if count > MANY:
+                log.info(what.replace("conversation", "conversations"), count=count)
+            else:
+                for ids in self._named[what]:
+                    log.info(what, **ids)
+        for skipped in self._skipped:
+            _tell_skipped(skipped)
 
 
 def _changes(before: ThreadState | None, after: ThreadState) -> Iterator[tuple[str, Ids]]:
@@ -54,13 +76,6 @@ def _changes(before: ThreadState | None, after: ThreadState) -> Iterator[tuple[s
 
 def _is(conversation: Conversation | None, status: Status) -> bool:
     return conversation is not None and conversation.status is status
-
-
-def _tell_advance(before: Mapping[int, PartitionState], fold: Fold) -> None:
-    moved = {number: fold.partitions[number].offset_ms - state.offset_ms for number, state in before.items()}
-    advanced = [number for number, offset_ms in moved.items() if offset_ms > 0]
-    if advanced:
-        log.info("clock advanced", minutes=max(moved.values()) / 60_000, partitions=ranges(advanced))
 
 
 def _tell_skipped(skipped: Skipped) -> None:

@@ -3,10 +3,15 @@
 import pytest
 
 from projections import folding
+from projections import projector as projector_module
 from projections.conversation import evolve
-from projections.database import Database, sql
+from projections.database import Connection, Database, sql
+from projections.folding import Fold
+from projections.rows import FoldRows, rows_of
 from projections.state import PartitionState, ThreadState
+from streams.errors import ReadModelUnavailable
 from streams.events import ClockAdvanced, Event, PolicyChanged
+from tests.projections.faults import FaultyDatabase, Statements
 from tests.projections.read_model import HOUR_MS, MINUTE_MS, Log, Projecting, assert_means, dump, thread_in
 
 THREADS = tuple(thread_in(0, number) for number in range(20))
@@ -75,6 +80,66 @@ async def test_a_tick_finds_threads_that_its_own_batch_has_just_touched(
     await assert_means(database, log.records)
 
 
+async def test_however_many_are_due_only_some_are_in_memory_at_once(
+    database: Database, projecting: Projecting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a long outage, when most are; some of them are still cached, and one is named in the batch of the tick."""
+    at_once: list[int] = []
+    monkeypatch.setattr(projector_module, "DUE_AT_ONCE", 3)
+
+    def counting(fold: Fold) -> FoldRows:
+        at_once.append(len(fold.threads))
+        return rows_of(fold)
+
+    log = Log()
+    for number, thread in enumerate(THREADS):
+        log.receive(thread, f"SM{number}")
+    await Projecting(database).catch_up(log.records[:-5])
+    await projecting.catch_up(log.records)
+    monkeypatch.setattr(projector_module, "rows_of", counting)
+    log.wait(49 * HOUR_MS)
+    log.tick(0)
+    log.receive(THREADS[0], "SM-late")
+    log.add_to_partition(PolicyChanged(expire_pending_after_minutes=1), 0)
+    log.wait(HOUR_MS)
+    log.tick(0)
+    await projecting.projector.project(log.records[len(THREADS) :])
+    assert at_once == [1, *[3] * 6, 1]
+    await assert_means(database, log.records)
+    for thread in THREADS:
+        log.receive(thread, f"SM-again-{thread}")
+    await projecting.projector.project(log.records[-len(THREADS) :])
+    await assert_means(database, log.records)
+
+
+async def test_a_projector_that_ends_amid_many_due_threads_has_written_none_of_them(
+    read_model_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projector_module, "DUE_AT_ONCE", 3)
+    database = FaultyDatabase(read_model_url)
+    log = Log()
+    for number, thread in enumerate(THREADS):
+        log.receive(thread, f"SM{number}")
+    await Projecting(database).catch_up(log.records)
+    before = await dump(database)
+    log.wait(49 * HOUR_MS)
+    log.tick(0)
+    projecting = Projecting(database)
+    await projecting.catch_up([])
+
+    async def fail(_: Connection) -> None:
+        raise ReadModelUnavailable("in the middle")
+
+    database.watch(Statements(9, fail))
+    with pytest.raises(ReadModelUnavailable):
+        await projecting.projector.project(log.records[-1:])
+    database.watch(None)
+    assert await dump(database) == before
+    await projecting.catch_up(log.records)
+    await assert_means(database, log.records)
+    await database.close()
+
+
 async def test_an_advance_of_the_clock_is_a_tick(database: Database, projecting: Projecting) -> None:
     log = Log()
     log.receive(THREADS[0], "SM0")
@@ -108,7 +173,7 @@ async def test_a_late_or_repeated_tick_changes_no_row_of_a_thread(database: Data
 async def test_what_is_due_is_found_by_an_index(database: Database) -> None:
     async with database.transaction(readonly=True) as connection:
         await connection.execute("SET LOCAL enable_seqscan = off")
-        plan = await connection.fetch(f"EXPLAIN {sql('load_due_threads')}", 0, 0)
+        plan = await connection.fetch(f"EXPLAIN {sql('load_due_threads')}", 0, 0, [])
     assert "threads_due" in "\n".join(row[0] for row in plan)
 
 

@@ -8,13 +8,19 @@ from structlog.testing import capture_logs
 
 from projections.folding import Fold, Skipped
 from projections.state import ClosedBy, Conversation, PartitionState, Status, ThreadState
-from projections.story import MANY, tell
+from projections.story import MANY, Story
 from streams.envelope import encode, new_event
 from streams.events import ConversationTaken
 from streams.log import Record
 from telemetry import thread_hash
 
 THREAD = "whatsapp:+14155238886|whatsapp:+5511999990000"
+
+
+def tell(states: dict[str, ThreadState], partitions: dict[int, PartitionState], fold: Fold) -> None:
+    story = Story()
+    story.note(states, partitions, fold)
+    story.tell()
 
 
 def conversation(status: Status, number: int = 1, **values: Any) -> Conversation:
@@ -87,3 +93,14 @@ def test_poison_is_told_with_all_that_is_known_of_it() -> None:
     assert (first["partition"], first["position"], first["error"]) == (3, 9, "UndecodableEvent")
     assert (second["event_id"], second["correlation_id"]) == (event.id, event.correlation_id)
     assert second["thread_hash"] == thread_hash(THREAD)
+
+
+def test_what_was_folded_in_several_parts_is_told_as_one() -> None:
+    story, idle, active = Story(), conversation(Status.IDLE), conversation(Status.ACTIVE)
+    for number in range(MANY + 1):
+        thread = f"{THREAD}{number}"
+        before, after = (ThreadState(thread, "default", each) for each in (active, idle))
+        story.note({thread: before}, {}, Fold({}, {}, {thread: after}, {thread: 3}, {}, touched={thread}))
+    with capture_logs() as lines:
+        story.tell()
+    assert [(line["event"], line["count"]) for line in lines] == [("conversations idle", MANY + 1)]

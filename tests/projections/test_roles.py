@@ -6,7 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from uuid import uuid4
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
@@ -65,7 +65,7 @@ def migrate_apart(url: str) -> None:
 
 
 @pytest.fixture
-def postgres_cluster_without_roles(tmp_path: Path) -> Iterator[str]:
+def cluster_without_roles(tmp_path: Path) -> Iterator[str]:
     """The roles belong to a cluster, and the one of all tests has them."""
     server = EmbeddedPostgres(tmp_path / "postgres", free_port())
     server.start()
@@ -73,6 +73,17 @@ def postgres_cluster_without_roles(tmp_path: Path) -> Iterator[str]:
         yield server.url
     finally:
         server.stop()
+
+
+def in_database(url: str, name: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
+async def until_somebody_waits(observer: asyncpg.Connection, database: str) -> None:
+    question = "SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND wait_event_type = 'Lock'"
+    async with asyncio.timeout(30):
+        while not await observer.fetchval(question, database):  # noqa: ASYNC110 - Postgres does not tell by itself
+            await asyncio.sleep(0.01)
 
 
 async def assert_refused(connection: asyncpg.Connection, statement: str) -> None:
@@ -219,26 +230,38 @@ async def test_supabases_role_that_passes_by_policies_is_granted_nothing(databas
             await owner.execute("DROP OWNED BY service_role" + ("; DROP ROLE service_role" if is_new else ""))
 
 
-async def test_databases_of_one_cluster_that_migrate_at_once_share_the_roles(postgres_url: str) -> None:
-    names = [f"shared_{uuid4().hex}" for _ in range(3)]
-    async with connected(postgres_url) as administrator:
+async def test_databases_of_one_cluster_that_migrate_at_once_share_the_roles(cluster_without_roles: str) -> None:
+    names = ("first", "second", "third")
+    async with connected(cluster_without_roles) as administrator:
         for name in names:
             await administrator.execute(f"CREATE DATABASE {name}")
-        urls = [postgres_url.rpartition("/")[0] + f"/{name}" for name in names]
-        await asyncio.gather(*(asyncio.to_thread(migrate_apart, url) for url in urls))
-        for url in urls:
-            async with member_of(url, "prosa_read") as user_url, connected(user_url) as user:
-                assert await user.fetch("SELECT * FROM prosa.messages") == []
-        for name in names:
-            await administrator.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    urls = [in_database(cluster_without_roles, name) for name in names]
+
+    await asyncio.gather(*(asyncio.to_thread(migrate_apart, url) for url in urls))
+
+    for url in urls:
+        async with member_of(url, "prosa_read") as user_url, connected(user_url) as user:
+            assert await user.fetch("SELECT * FROM prosa.messages") == []
 
 
-async def test_an_owner_who_may_create_no_roles_is_told_what_is_to_be_done(postgres_cluster_without_roles: str) -> None:
-    url = postgres_cluster_without_roles
+async def test_a_role_that_another_database_is_just_making_is_waited_for(cluster_without_roles: str) -> None:
+    async with connected(cluster_without_roles) as other, connected(cluster_without_roles) as observer:
+        await observer.execute("CREATE DATABASE late")
+        transaction = other.transaction()
+        await transaction.start()
+        await other.execute("CREATE ROLE prosa_app NOLOGIN")
+        migrating = asyncio.create_task(asyncio.to_thread(migrate_apart, in_database(cluster_without_roles, "late")))
+        await until_somebody_waits(observer, "late")
+        await transaction.commit()
+        await migrating
+
+
+async def test_an_owner_who_may_create_no_roles_is_told_what_is_to_be_done(cluster_without_roles: str) -> None:
+    url = cluster_without_roles
     async with connected(url) as administrator:
         await administrator.execute("CREATE ROLE somebody LOGIN PASSWORD 'right'")
         await administrator.execute("CREATE DATABASE apart OWNER somebody")
-    owner_url = signed_in_as(url, "somebody").rpartition("/")[0] + "/apart"
+    owner_url = in_database(signed_in_as(url, "somebody"), "apart")
 
     remarks = await asyncio.to_thread(migrate, owner_url)
 
@@ -249,9 +272,8 @@ async def test_an_owner_who_may_create_no_roles_is_told_what_is_to_be_done(postg
         await administrator.execute("CREATE ROLE prosa_app NOLOGIN; CREATE ROLE prosa_read NOLOGIN")
         await owner.execute("CALL prosa.grant_to_roles()")
     assert await asyncio.to_thread(migrate, owner_url) == []
-    apart_url = url.rpartition("/")[0] + "/apart"
     log = random_log(44)
-    async with member_of(apart_url, "prosa_app") as user_url:
+    async with member_of(in_database(url, "apart"), "prosa_app") as user_url:
         database = Database(user_url)
         await Projecting(database).catch_up(log.records)
         await assert_means(database, log.records)

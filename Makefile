@@ -18,12 +18,11 @@ $(STAMP): requirements.lock pyproject.toml
 	  || { echo "Prosa needs Python 3.11 or newer; choose one with: make PYTHON=/path/to/python3.12 setup" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
 	  || { echo "This Python cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python scripts/install.py
 	@touch $@
 
-run: $(STAMP) ## Start everything on this machine, with nothing installed beforehand
+run: $(STAMP) ## Start everything on this machine, with nothing installed beforehand; ARGS="--workers 3"
 	@exec $(BIN)/prosa dev $(ARGS)
 
 test: $(STAMP) ## Run the whole test suite on real servers, or what ARGS names

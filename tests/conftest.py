@@ -7,7 +7,7 @@ the first are emptied, and the user of the second makes and drops databases.
 
 import itertools
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -19,6 +19,17 @@ from simulator.servers import EmbeddedPostgres, EmbeddedServer, EmbeddedValkey, 
 
 REDIS_DATABASES = 16
 _redis_numbers = itertools.cycle(range(1, REDIS_DATABASES))
+
+NO_BROWSER = "browser tests skipped: no Chromium; apt-get install chromium"
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
+    """The last line of a run tells what nobody looked at."""
+    yield
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter and any(NO_BROWSER in str(report.longrepr) for report in reporter.getreports("skipped")):
+        reporter.write_line(NO_BROWSER, yellow=True)
 
 
 @pytest.fixture(scope="session")

@@ -46,16 +46,9 @@ class Contact:
         return crc32(self.address.encode()) % 8
 
 
-def on_page(addresses: Sequence[str], names: Sequence[str], known: Iterable[str] = ()) -> list[Contact]:
-    """
-    Who was asked for, each once; else the contacts who wrote last, filled up with the first ones.
-
-    What is no contact's address is left out.
-    """
-    asked = list(zip(addresses, [*names, *[""] * len(addresses)], strict=False))
-    if not asked:
-        asked = [(address, "") for address in list(known)[-2:]]
-        asked += [first for first in FIRST if first[0] not in {address for address, _ in asked}][: 2 - len(asked)]
+def on_page(addresses: Sequence[str], names: Sequence[str]) -> list[Contact]:
+    """Who was asked for, each once, or the first ones. What is no contact's address is left out."""
+    asked = list(zip(addresses, [*names, *[""] * len(addresses)], strict=False)) or FIRST
     found: dict[str, Contact] = {}
     for address, name in asked:
         if is_contact(address) and address not in found and len(found) < MOST:

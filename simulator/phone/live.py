@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from simulator.ledger import Kind
 from simulator.phone.beside import Beside, BesideTrouble
 from simulator.phone.chats import Chats
 from simulator.phone.contacts import Contact, on_page, page_address
@@ -83,6 +84,9 @@ class Live:
         while True:
             for entry in ledger.entries(seen):
                 chats.apply(entry)
+                if entry.kind is Kind.FAULTS_CHANGED:
+                    # The browser that turned the switch shows it turned, though it may have been used up since.
+                    self._shown.pop("switches-list", None)
             seen = len(ledger)
             for contact in self.contacts:
                 chat = chats.chats[contact.address]

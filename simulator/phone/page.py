@@ -57,8 +57,8 @@ class _Static(StaticFiles):
 Asked = Annotated[list[str], Query(default_factory=list)]
 
 
-def contacts_of(desk: AtDesk, contact: Asked, name: Asked) -> list[Contact]:
-    return on_page(contact, name, desk.simulation.account.phones.addresses())
+def contacts_of(contact: Asked, name: Asked) -> list[Contact]:
+    return on_page(contact, name)
 
 
 @looks.get("/")

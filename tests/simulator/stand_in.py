@@ -15,6 +15,8 @@ from twilio.http.async_http_client import AsyncTwilioHttpClient  # type: ignore[
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 from twilio.rest import Client  # type: ignore[import-untyped]
 
+from simulator.phone.beside import Beside
+from simulator.serving import Server
 from simulator.settings import SimulatorSettings, StageDelays
 from simulator.twilio_api import create_app
 
@@ -168,12 +170,11 @@ class StandIn:
 
 
 @asynccontextmanager
-async def running(configuration: SimulatorSettings) -> AsyncIterator[StandIn]:
+async def running(configuration: SimulatorSettings, beside: Beside | None = None) -> AsyncIterator[StandIn]:
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server = uvicorn.Server(
-        uvicorn.Config(create_app(configuration), log_level="warning", access_log=False, ws="none", timeout_graceful_shutdown=1)
-    )
+    app = create_app(configuration, beside)
+    server = Server(uvicorn.Config(app, log_level="warning", access_log=False, ws="none", timeout_graceful_shutdown=1), app)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     http_client = ClientOfStandIn(url)
     client = Client(configuration.account_sid, configuration.auth_token, http_client=http_client)

@@ -13,9 +13,7 @@ function update(old, fresh) {
   }
   for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
   for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
-  if (old instanceof HTMLInputElement) old.checked = fresh.checked;
   updateChildren(old, fresh);
-  if (old instanceof HTMLSelectElement) old.value = fresh.value;
 }
 
 /* Elements with an id stay the same elements, so that focus, scrolling and screen readers notice only what is new. */
@@ -58,7 +56,16 @@ function put({ target, html, whole }) {
   const isAtEnd = scroll && scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 80;
   (whole ? updateChildren : updateItems)(place, made.content);
   if (isAtEnd) scroll.scrollTop = scroll.scrollHeight;
-  if (target === "switches-list") countFaults();
+  if (target === "switches-list") showSwitches();
+}
+
+/* As the server has them, whatever was clicked meanwhile. */
+function showSwitches() {
+  for (const each of document.querySelectorAll("[data-switch]")) {
+    if (each.type === "checkbox") each.checked = each.defaultChecked;
+    else each.value = [...each.options].find((option) => option.defaultSelected)?.value ?? "";
+  }
+  countFaults();
 }
 
 function countFaults() {
@@ -193,4 +200,4 @@ window.addEventListener("pagehide", () => {
 });
 const drafts = JSON.parse(sessionStorage.getItem(DRAFTS) || "{}");
 for (const form of document.querySelectorAll(".composer")) form.elements.text.value = drafts[form.dataset.contact] || "";
-countFaults();
+showSwitches();

@@ -173,18 +173,24 @@ def take_effect(state: ThreadState, reply: Reply, now_ms: int, policy: Policy) -
     """
     Close or hand off as the reply said, when nothing of it is awaited any more.
 
-    It lapses if newer inbound waits by then, since the contact went on talking, and if a person took over meanwhile.
+    It lapses if newer inbound waits by then or has another answer, since the contact went on talking, and if a person took over
+    meanwhile.
     """
     conversation = state.open_conversation
     if conversation is None or conversation.id != reply.conversation_id or reply.status is ReplyStatus.ACCEPTED:
         return state
-    if state.unanswered or reply.is_cut or not state.ai_may_answer:
+    if state.unanswered or _was_overtaken(state, reply) or reply.is_cut or not state.ai_may_answer:
         return state
     if reply.closes:
         return close(state, ClosedBy.AI, now_ms)
     if reply.hands_off:
         return with_conversation(state, slide(replace(conversation, status=Status.HANDOFF, taken_by=None), now_ms, policy))
     return state
+
+
+def _was_overtaken(state: ThreadState, reply: Reply) -> bool:
+    newer = (each for each in state.replies if each.number > reply.number and each.kind is not ReplyKind.FAILURE_SENTENCE)
+    return any(each.status not in (ReplyStatus.SUPERSEDED, ReplyStatus.WITHDRAWN) for each in newer)
 
 
 def close(state: ThreadState, closed_by: ClosedBy, now_ms: int) -> ThreadState:

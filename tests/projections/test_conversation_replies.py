@@ -1,5 +1,7 @@
 """Which answers count: accepted, superseded, final; a person's; and the failure sentence."""
 
+import pytest
+
 from projections.state import PartStatus, ReplyKind, ReplyStatus, Status
 from tests.projections.scenario import (
     SENTENCE,
@@ -220,6 +222,23 @@ def test_an_ais_close_lapses_if_newer_inbound_waits() -> None:
 def test_an_ais_hand_off_lapses_if_newer_inbound_waits() -> None:
     then = ONE.when(generated("r1", "m1", hands_off=True), received("m2"), *delivered_to_twilio("r1", "a1"))
     assert then.status is Status.ACTIVE
+
+
+@pytest.mark.parametrize("wants", [{"closes": True}, {"hands_off": True}], ids=str)
+def test_what_the_ai_decided_lapses_if_a_newer_answer_was_accepted_before_it_was_sent(wants: dict[str, bool]) -> None:
+    """The newer answer knows more, and would go out after the door was closed."""
+    begun = ONE.when(generated("r1", "m1", **wants), started("r1", "a1"), received("m2"))
+    overtaken = begun.when(generated("r2", "m2"), sent("r1", "a1"))
+    assert overtaken.status is Status.ACTIVE
+    assert overtaken.when(*delivered_to_twilio("r2", "b1")).status is Status.ACTIVE
+    assert begun.when(person_replied("p2"), sent("r1", "a1")).status is Status.ACTIVE
+    wants_it_too = begun.when(generated("r2", "m2", **wants), sent("r1", "a1"), *delivered_to_twilio("r2", "b1"))
+    assert wants_it_too.status in (Status.CLOSED, Status.HANDOFF)
+
+
+def test_a_newer_answer_that_came_too_late_to_count_overtakes_nothing() -> None:
+    late = ONE.when(generated("r1", "m1", closes=True), started("r1", "a1"), generated("r2", "m1"))
+    assert late.when(sent("r1", "a1")).status is Status.CLOSED
 
 
 def test_a_superseded_goodbye_closes_nothing() -> None:

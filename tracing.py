@@ -154,7 +154,7 @@ def _is_installed() -> bool:
     try:
         version("opentelemetry-sdk"), version("opentelemetry-exporter-otlp-proto-http")
     except PackageNotFoundError as missing:
-        log.warning("tracing.not_installed", missing=missing.name, remedy="install the extra: pip install 'prosa[otel]'")
+        log.warning("tracing.not_installed", missing=missing.name, remedy="install the extra otel")
         return False
     return True
 

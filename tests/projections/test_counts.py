@@ -4,7 +4,7 @@ import time
 
 from projections.counts import Counts, count
 from projections.database import Database
-from streams.events import ClockAdvanced, ConversationTaken, EventDeadLettered, ReplyGenerated
+from streams.events import ClockAdvanced, ConversationTaken, EventDeadLettered, RedriveRequested, ReplyGenerated
 from tests.projections.read_model import HOUR_MS, Log, Projecting, thread_in
 
 ANA, BIA, CAIO = thread_in(0), thread_in(1), thread_in(2)
@@ -53,3 +53,6 @@ async def test_dead_letters_are_counted_by_group_while_they_are_open(database: D
     log.add(EventDeadLettered(event=asked, group="responder", attempts=5, error="Boom", fingerprint="f"), ANA)
     await projecting.catch_up(log.records)
     assert (await count(database)).dead_letters == {"responder": 1}
+    log.add(RedriveRequested(event=asked, group="responder", by="maria"), ANA)
+    await projecting.catch_up(log.records)
+    assert (await count(database)).dead_letters == {}

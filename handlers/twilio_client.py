@@ -16,7 +16,6 @@ Errors carry statuses and codes, never bodies or addresses.
 import asyncio
 from types import SimpleNamespace, TracebackType
 from typing import Any, Self
-from urllib.parse import quote
 
 import aiohttp
 from yarl import URL
@@ -28,7 +27,6 @@ from handlers.twilio_answers import (
     SendResult,
     TwilioRefused,
     TwilioUnavailable,
-    listed,
     messages_of,
     read_result,
     send_result,
@@ -102,11 +100,6 @@ class TwilioClient:
                 raise TwilioUnavailable("list: the next page is not a path")
             url = self._api_url + following
         raise TwilioUnavailable(f"list: more than {MOST_PAGES} pages")
-
-    async def fetch_message(self, sid: str) -> ListedMessage | None:
-        """The message of this sid as it stands now, or None where Twilio knows none."""
-        message = read_result(await self._call("GET", f"{self._messages_url}/{quote(sid, safe='')}.json"))
-        return None if message is None else listed(message)
 
     async def account_status(self) -> str:
         """`active`, `suspended` or `closed`. It changes nothing, and proves the credentials."""

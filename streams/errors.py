@@ -9,7 +9,6 @@ What can go wrong, sorted by what to do about it.
     ├── PermanentError            never succeeds: dead-letter it
     │   ├── UndecodableEvent
     │   └── PositionOverflow
-    ├── UnconfirmedError          the effect may have happened: settle before trying again
     └── FatalError                stop the process with a non-zero exit
         ├── UnsafeLog
         ├── LogMismatch
@@ -35,10 +34,6 @@ class TransientError(ProsaError):
 
 class PermanentError(ProsaError):
     """The same work can never succeed."""
-
-
-class UnconfirmedError(ProsaError):
-    """The effect may or may not have happened; it must be settled before any other try."""
 
 
 class FatalError(ProsaError):

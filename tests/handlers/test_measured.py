@@ -136,10 +136,11 @@ async def test_a_refused_send_counts_by_code_and_reason(world: World, code: int,
 async def test_calls_to_twilio_are_measured_by_what_came_back() -> None:
     answered, nothing = held(metrics.TWILIO_SECONDS, "GET", "4xx"), held(metrics.TWILIO_SECONDS, "GET", "no_answer")
     async with serving(answering(404, b"{}")) as server, client(server.url) as there:
-        await there.fetch_message("SM1")
+        with pytest.raises(Exception, match="status 404"):
+            await there.account_status()
     async with client("http://127.0.0.1:1") as nowhere:
         with pytest.raises(Exception, match="read: status None"):
-            await nowhere.fetch_message("SM1")
+            await nowhere.account_status()
     assert held(metrics.TWILIO_SECONDS, "GET", "4xx") == answered + 1
     assert held(metrics.TWILIO_SECONDS, "GET", "no_answer") == nothing + 1
 

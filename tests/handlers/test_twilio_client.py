@@ -273,13 +273,6 @@ async def test_a_refused_list_raises_by_its_kind(status: int, error: type[Except
         assert TO not in str(raised.value)
 
 
-async def test_a_message_is_fetched_by_its_sid() -> None:
-    async with _served(answering(200, _resource("SM1", body=None)), answering(404, {"code": 20404})) as (client, server):
-        assert await client.fetch_message("SM1") == ListedMessage("SM1", "", NOON_MS, "delivered", "outbound-api", None)
-        assert await client.fetch_message("../SM2?") is None
-    assert [asked.target.rpartition("/")[2] for asked in server.asked] == ["SM1.json", "..%2FSM2%3F.json"]
-
-
 # ------------------------------------------------------------------------------------------------------------- typing
 
 

@@ -24,7 +24,7 @@ async def client(stand_in: StandIn) -> AsyncIterator[TwilioClient]:
         yield opened
 
 
-async def test_what_is_sent_arrives_once_and_is_listed_and_fetched(stand_in: StandIn, client: TwilioClient) -> None:
+async def test_what_is_sent_arrives_once_and_is_listed(stand_in: StandIn, client: TwilioClient) -> None:
     started_ms = time.time_ns() // 1_000_000
     await stand_in.write(body="Olá")
     body = "Olá + tudo & bem? 👋\n\nAté já"
@@ -33,9 +33,6 @@ async def test_what_is_sent_arrives_once_and_is_listed_and_fetched(stand_in: Sta
     assert [message["body"] for message in await stand_in.received(1)] == [body]
     (listed,) = await client.list_messages(to=ANA, from_=SENDER, since_ms=started_ms)
     assert (listed.sid, listed.body, listed.direction) == (sent.sid, body, "outbound-api")
-    fetched = await client.fetch_message(sent.sid)
-    assert fetched is not None
-    assert (fetched.sid, fetched.body, fetched.created_at_ms) == (listed.sid, listed.body, listed.created_at_ms)
 
 
 async def test_all_pages_of_a_long_list_are_read(stand_in: StandIn, client: TwilioClient) -> None:
@@ -45,10 +42,6 @@ async def test_all_pages_of_a_long_list_are_read(stand_in: StandIn, client: Twil
         await client.create_message(to=ANA, from_=SENDER, body=str(number), status_callback=CALLBACK)
     listed = await client.list_messages(to=ANA, from_=SENDER, since_ms=started_ms)
     assert sorted(int(message.body) for message in listed) == list(range(205))
-
-
-async def test_a_message_that_does_not_exist_is_none(client: TwilioClient) -> None:
-    assert await client.fetch_message("SM" + "0" * 32) is None
 
 
 async def test_refusals_carry_twilios_codes(stand_in: StandIn, client: TwilioClient) -> None:

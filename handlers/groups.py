@@ -16,7 +16,7 @@ from handlers.respond import RESPONDER_EVENTS, Manner, Responder
 from handlers.send import SENDER_EVENTS, Sender
 from handlers.settle import Settler
 from handlers.twilio_client import TwilioClient
-from projections.changes import RESPONDER, SENDER
+from projections.changes import PROJECTOR, RESPONDER, SENDER
 from projections.database import Database
 from projections.progress import Progress
 from projections.projector import Projector
@@ -33,7 +33,6 @@ from streams.log import Record
 from streams.ownership import OnFatal
 from streams.retry import RetryPolicy
 
-PROJECTOR = "projector"
 STATUS_PATH = "/webhooks/twilio/status"
 
 OVERLOOKED_MARGIN_SECONDS = 30

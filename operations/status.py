@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from operations.connection import Connection
-from projections.changes import RESPONDER, SENDER
+from projections.changes import PROJECTOR, RESPONDER, SENDER
 from projections.database import sql
 from streams.errors import ProsaError
 from streams.lag import Lag, lag_after, lag_of_group
 from streams.log import Holder
 from streams.partitions import START
 
-PROJECTOR = "projector"
 _DEAD_LETTERS = "dead letters of the "
 
 

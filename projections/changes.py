@@ -18,6 +18,7 @@ UNCONFIRMED_REPLIES = 100
 DEAD_LETTERS = 100
 """How many dead letters of a thread can be redriven."""
 
+PROJECTOR = "projector"
 RESPONDER = "responder"
 SENDER = "sender"
 

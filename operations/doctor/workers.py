@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from handlers.groups import PROJECTOR
 from operations.doctor.findings import Finding, Group, error, warning, well
 from operations.doctor.system import System
-from projections.changes import RESPONDER, SENDER
+from projections.changes import PROJECTOR, RESPONDER, SENDER
 from projections.store import load_checkpoints
 from streams.lag import Lag, lag_after, lag_of_group
 

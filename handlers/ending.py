@@ -1,6 +1,7 @@
 """How a process ends: by its supervisor's wish, with its parent, or by a fatal error with a non-zero exit."""
 
 import asyncio
+import multiprocessing
 import os
 import signal
 import threading
@@ -8,10 +9,14 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from streams.errors import FatalError
+from streams.errors import WRONG_SETTINGS, FatalError
 from telemetry import log
 
 LOOK_SECONDS = 0.5
+STOP_SECONDS = 15.0
+"""How long workers may take that were asked to stop: they drain for 10."""
+SETTINGS_ARE_WRONG = signal.SIGUSR1
+"""What a worker tells its supervisor by."""
 RESPAWN_PAUSE_SECONDS = 5.0
 """A supervisor starts a worker again at once; one that ended by a fatal error takes its time, so as not to spin."""
 
@@ -45,9 +50,30 @@ class Ending:
             _end_with_parent()
         yield
         if self._error is not None:
+            code = self._error.exit_code if isinstance(self._error, FatalError) else FatalError.exit_code
             if worker_id is not None:
+                if code == WRONG_SETTINGS:
+                    os.kill(os.getppid(), SETTINGS_ARE_WRONG)
                 await asyncio.sleep(RESPAWN_PAUSE_SECONDS)
-            raise SystemExit(self._error.exit_code if isinstance(self._error, FatalError) else FatalError.exit_code)
+            raise SystemExit(code)
+
+
+def stop_where_settings_are_wrong() -> None:
+    """
+    Let a worker stop its supervisor, which would start it again for ever: they will not be better the next time.
+
+    FastStream's supervisor loads the application too, and starts its workers by `multiprocessing`.
+    """
+
+    def stop(*_: object) -> None:
+        workers = multiprocessing.active_children()
+        for worker in workers:
+            worker.terminate()
+        for worker in workers:
+            worker.join(STOP_SECONDS)
+        raise SystemExit(WRONG_SETTINGS)
+
+    signal.signal(SETTINGS_ARE_WRONG, stop)
 
 
 def _end_with_parent() -> None:

@@ -15,7 +15,7 @@ from faststream.specification import AsyncAPI
 import metrics
 import tracing
 from handlers.counting import ProjectorLag, ReadModelGauges, count_regularly
-from handlers.ending import Ending
+from handlers.ending import Ending, stop_where_settings_are_wrong
 from handlers.gauges import observe_clock, observe_groups
 from handlers.groups import build_groups
 from handlers.health import Vitals, served
@@ -154,6 +154,7 @@ def _from_environment(process: str, build: Callable[[Settings], FastStream]) -> 
     try:
         settings = load_settings()
         configure_logging(settings, process=process)
+        stop_where_settings_are_wrong()
         warn_of_misspelt_settings()
         return build(settings)
     except ConfigurationError as error:

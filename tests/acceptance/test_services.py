@@ -66,10 +66,11 @@ async def test_in_production_a_message_is_answered_and_the_end_is_in_order(
         await is_answered(twilio, "canary-body")
         ended = await services.stop()
     assert {name: code for name, (code, _) in ended.items()} == IN_ORDER
-    assert "Finished server process" in services.webhook.output
     assert max(seconds for _, seconds in ended.values()) < STOP_SECONDS
     lines = [json.loads(line) for service in services.ours for line in service.output.splitlines()]
-    assert {line["process"] for line in lines} == {"webhook", "handlers", "clock"}
+    processes = ["clock", "handlers 1", "handlers 2", "handlers 3", "webhook"]
+    assert sorted({line["process"] for line in lines}) == processes
+    assert sorted(line["process"] for line in lines if line["event"] == "stopped") == processes
     for canary in ("canary-body", CONTACT.partition("+")[2], TOKEN, PRODUCTION["SECRET_KEY"]):
         assert canary not in json.dumps(lines)
 
@@ -132,3 +133,21 @@ async def test_a_missing_setting_in_production_is_named_in_one_line(name: str, t
     assert "SECRET_KEY" in line
     assert "TWILIO_AUTH_TOKEN" in line
     assert "canary" not in line
+
+
+async def test_a_worker_that_finds_the_settings_wrong_stops_its_supervisor_and_the_other_workers(
+    redis_url: str, database_url: str, tmp_path: Path
+) -> None:
+    """A supervisor that started them again for ever would hide it."""
+    urls = {"REDIS_URL": redis_url, "DATABASE_URL": database_url, "METRICS_PORT": "0"}
+    first = Service("clock", COMMANDS["clock"], clean_environment(**urls, STREAM_PARTITIONS="4"), tmp_path)
+    first.start()
+    await first.says("started")
+    workers = Service("workers", COMMANDS["workers"], clean_environment(**urls, STREAM_PARTITIONS="8"), tmp_path)
+    workers.start()
+    assert await workers.exit_code() == WRONG_SETTINGS
+    assert "STREAM_PARTITIONS" in workers.output
+    assert "Traceback" not in workers.output
+    assert first.process is not None
+    first.process.terminate()
+    assert await first.exit_code() == 0

@@ -97,7 +97,7 @@ async def test_one_worker_of_several_takes_its_time_to_fail(monkeypatch: pytest.
     ending, started = Ending(), time.monotonic()
     with pytest.raises(SystemExit):
         async with ending.watched(lambda: None, 1):
-            ending.fatal(ConfigurationError("X"))
+            ending.fatal(UnsafeLog("X"))
     assert time.monotonic() - started >= 0.2
 
 

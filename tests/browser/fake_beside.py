@@ -1,5 +1,6 @@
 """A read model by hand: one conversation for each contact, and a clock that somebody moves."""
 
+import asyncio
 import time
 from dataclasses import dataclass, field, replace
 
@@ -11,13 +12,14 @@ EXPIRY_MS = 24 * 3_600_000
 
 @dataclass
 class FakeSystem:
-    """`trouble` is what every question is answered with, until it is taken away."""
+    """`trouble` is what every question is answered with, until it is taken away; stuck, it answers nothing at all."""
 
     conversations: dict[str, ConversationView] = field(default_factory=dict)
     ahead_ms: int = 0
     trouble: str = ""
     said: list[tuple[str, str, str]] = field(default_factory=list)
     looks: int = 0
+    is_stuck: bool = False
 
     @property
     def beside(self) -> Beside:
@@ -36,6 +38,8 @@ class FakeSystem:
 
     async def _conversation(self, contact: str) -> ConversationView | None:
         self.looks += 1
+        if self.is_stuck:
+            await asyncio.Event().wait()
         if self.trouble:
             raise BesideTrouble(self.trouble)
         view = self.conversations.get(contact)

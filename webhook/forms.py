@@ -22,12 +22,13 @@ MOST_MEDIA = 10
 
 Form = Mapping[str, tuple[str, ...]]
 
-_ACCOUNT = "AccountSid"
+_ACCOUNT, _WHATSAPP_ID = "AccountSid", "WaId"
 _NUL, _REPLACEMENT = "\x00", "\N{REPLACEMENT CHARACTER}"
 
 _SID = re.compile(r"[A-Za-z0-9]{1,34}")
 _ADDRESS = re.compile(r"whatsapp:(\+[0-9]{1,20}|(?!\+)[!-{}~]{1,128})")
 """A phone, or anything printable such as a business-scoped user id; never the `|` that joins the addresses of a thread."""
+_PHONE = re.compile(r"whatsapp:\+([0-9]+)")
 _STATUS = re.compile(r"[a-z][a-z_-]{0,31}")
 _CODE = re.compile(r"[0-9]{1,9}")
 _ATTEMPT = re.compile(r"[!-~]{1,128}")
@@ -73,7 +74,9 @@ def message_received(form: Form, account: str) -> tuple[str, MessageReceived]:
     """The thread and the event of an inbound message. Raises `MalformedForm`."""
     _require_account(form, account)
     sid = _required(form, "MessageSid", _SID)
-    thread = thread_of(_required(form, "To", _ADDRESS), _required(form, "From", _ADDRESS))
+    contact = _required(form, "From", _ADDRESS)
+    thread = thread_of(_required(form, "To", _ADDRESS), contact)
+    _require_one_number(form, contact)
     single = _single(form, _SINGLE_IN_MESSAGES)
     media = _media(form)
     kind = kind_of(single, media)
@@ -134,6 +137,26 @@ def _without_nul(text: str) -> str:
 def _require_account(form: Form, account: str) -> None:
     if form.get(_ACCOUNT) != (account,):
         raise MalformedForm("not of our account", _ACCOUNT)
+
+
+def _require_one_number(form: Form, contact: str) -> None:
+    """
+    Twilio tells the contact's number twice, and a form that was cut anew at other places is not likely to.
+
+    WhatsApp writes some numbers in two ways: with or without a 9 in Brazil and Argentina, or a 1 in Mexico, between the country
+    and the last eight digits. A message is not to be refused for that.
+    """
+    number = _PHONE.fullmatch(contact)
+    wa_ids = form.get(_WHATSAPP_ID, ())
+    if len(wa_ids) > 1:
+        raise MalformedForm("given more than once", _WHATSAPP_ID)
+    if number and wa_ids and wa_ids[0].isdecimal() and not _may_be_one_number(number[1], wa_ids[0]):
+        raise MalformedForm("contradict each other", "From", _WHATSAPP_ID)
+
+
+def _may_be_one_number(one: str, other: str) -> bool:
+    is_written_in_two_ways = min(len(one), len(other)) >= 10 and abs(len(one) - len(other)) == 1
+    return one == other or (is_written_in_two_ways and (one[:2], one[-8:]) == (other[:2], other[-8:]))
 
 
 def _required(form: Form, name: str, shape: re.Pattern[str]) -> str:

@@ -18,6 +18,12 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from telemetry import log
 
+_AROUND_A_HEADER = len(": \r\n")
+
+
+class HeadersTooLarge(Exception):
+    """Ends the parser, to which it is a request that cannot be understood."""
+
 
 def bound_headers(receive: Receive, seconds: float, limit_bytes: int) -> bool:
     """Close connections whose headers take longer or are larger, if this server allows; say whether it does."""
@@ -33,10 +39,12 @@ def bound_headers(receive: Receive, seconds: float, limit_bytes: int) -> bool:
 
 class HeaderDeadlineProtocol(HttpToolsProtocol):
     """
-    uvicorn's connection, closed when it waits for headers too long.
+    uvicorn's connection, closed when it waits for headers too long, or for too many.
 
-    Time runs from the connection's start, and from the first byte after a finished response: between the two uvicorn's own
-    keep-alive limit counts. What follows a request that was answered before its end is bounded likewise.
+    Headers are counted as they come, and again as they are understood, since all of them may come in one read: those are answered
+    with 400, as uvicorn answers what is no request. Time runs from the connection's start, and from the first byte after a
+    finished response: between the two uvicorn's own keep-alive limit counts. What follows a request that was answered before its
+    end is bounded likewise.
     """
 
     header_seconds: float
@@ -47,6 +55,7 @@ class HeaderDeadlineProtocol(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._is_in_headers = False
         self._header_bytes = 0
+        self._understood_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -64,6 +73,15 @@ class HeaderDeadlineProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._is_in_headers = True
         self._header_bytes = 0
+        self._understood_bytes = 0
+
+    def on_url(self, url: bytes) -> None:
+        self._count_understood(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count_understood(len(name) + len(value) + _AROUND_A_HEADER)
+        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._is_in_headers = False
@@ -81,6 +99,11 @@ class HeaderDeadlineProtocol(HttpToolsProtocol):
             self._header_bytes += received
             if self._header_bytes > self.header_limit_bytes:
                 self._close()
+
+    def _count_understood(self, count: int) -> None:
+        self._understood_bytes += count
+        if self._understood_bytes > self.header_limit_bytes:
+            raise HeadersTooLarge
 
     def _start_deadline(self) -> None:
         self._deadline = self.loop.call_later(self.header_seconds, self._close)

@@ -11,6 +11,7 @@ from streams.thread_token import seal
 from tests.webhook.posts import CONTACT, SENDER, SID, STATUS, TEXT
 from webhook.forms import MalformedForm, message_received, message_status_changed, read_form, storable
 
+VICTIM = "whatsapp:+5521977776666"
 SECRET = "a secret of thirty-two characters."
 MEDIA_URL = f"https://api.twilio.com/2010-04-01/Accounts/{DEVELOPMENT_ACCOUNT}/Messages/MM3d/Media/ME60"
 
@@ -160,6 +161,47 @@ def test_a_field_that_is_interpreted_never_stands_twice(name: str) -> None:
 @pytest.mark.parametrize("name", ["From", "To"])
 def test_what_does_not_look_like_an_address_is_refused(name: str, address: str) -> None:
     assert refusal(urlencode({**TEXT, name: address}).encode()).fields == (name,)
+
+
+@pytest.mark.parametrize("wa_id", ["5511900000002", "551190000000", "1", "15511900000001", "4911900000001"])
+def test_two_numbers_of_one_contact_contradict_each_other(wa_id: str) -> None:
+    assert refusal(urlencode({**TEXT, "WaId": wa_id}).encode()).fields == ("From", "WaId")
+
+
+def test_a_number_that_is_told_twice_over_is_refused() -> None:
+    assert refusal(urlencode([*TEXT.items(), ("WaId", "5511900000001")]).encode()).fields == ("WaId",)
+
+
+@pytest.mark.parametrize(
+    ("contact", "wa_id"),
+    [
+        ("whatsapp:+551188887777", "5511988887777"),
+        ("whatsapp:+5511988887777", "551188887777"),
+        ("whatsapp:+525512345678", "5215512345678"),
+        ("whatsapp:+541112345678", "5491112345678"),
+        ("whatsapp:+5511988887777", ""),
+        ("whatsapp:+5511988887777", "BR.1A2B3C"),
+        ("whatsapp:BR.1A2B3C", "5511988887777"),
+    ],
+)
+def test_a_number_may_be_written_in_two_ways_or_be_hidden(contact: str, wa_id: str) -> None:
+    thread, _ = thread_and_message(From=contact, WaId=wa_id)
+    assert thread == f"{SENDER}|{contact}"
+
+
+def test_a_form_cut_anew_so_that_another_wrote_it_is_refused() -> None:
+    """Twilio signs names and values run together: who has one signed form can cut it at other places, and it is signed too."""
+    honest = {**TEXT, "Body": f"hiFrom{VICTIM}FromX"}
+    moved = [name for name in sorted(honest) if "Body" < name <= "From"]
+    kept = {name: value for name, value in honest.items() if name not in moved}
+    cut = {**kept, "Body": "hi", "From": VICTIM, "FromX": "".join(name + honest[name] for name in moved)}
+    assert run_together(cut) == run_together(honest)
+    assert refusal(urlencode(cut).encode()).fields == ("From", "WaId")
+
+
+def run_together(form: dict[str, str]) -> str:
+    """What Twilio signs."""
+    return "".join(name + form[name] for name in sorted(form))
 
 
 def test_a_message_of_another_account_is_refused() -> None:

@@ -115,6 +115,27 @@ async def test_headers_over_the_limit_close_the_connection_long_before_their_dea
             assert await until_closed(reader) == b""
 
 
+@pytest.mark.parametrize("form", ["one long header", "many headers", "a long path", "a second request"])
+async def test_headers_over_the_limit_are_not_served_though_they_come_at_once(client: Client, form: str) -> None:
+    """Together with the end of the headers, in one read."""
+    over = LIMITS.header_bytes
+    many = [f"x-{number}: {'x' * 100}" for number in range(over // 100)]
+    whole = {
+        "one long header": head("content-length: 0", "x-long: " + "x" * over),
+        "many headers": head("content-length: 0", *many),
+        "a long path": head("content-length: 0", target=f"{MESSAGES_PATH}?{'x' * over}"),
+        "a second request": head("content-length: 0") + head("content-length: 0", *many),
+    }[form]
+    answers = await client.exchange(whole)
+    assert answers.count(b"HTTP/1.1 400") == 1
+    assert answers.count(b"HTTP/1.1 403") <= (1 if form == "a second request" else 0)
+
+
+async def test_headers_within_the_limit_are_served(client: Client) -> None:
+    whole = head("content-length: 0", "connection: close", "x-long: " + "x" * (LIMITS.header_bytes - 200))
+    assert parsed(await client.exchange(whole)).status == 403
+
+
 async def test_two_lengths_are_no_request(client: Client, event_log: FaultyLog) -> None:
     good = message()
     signed = [f"{name}: {value}" for name, value in good.headers.items()]

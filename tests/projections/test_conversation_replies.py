@@ -1,5 +1,7 @@
 """Which answers count: accepted, superseded, final; a person's; and the failure sentence."""
 
+from typing import Any
+
 import pytest
 
 from projections.state import PartStatus, ReplyKind, ReplyStatus, Status
@@ -225,7 +227,7 @@ def test_an_ais_hand_off_lapses_if_newer_inbound_waits() -> None:
 
 
 @pytest.mark.parametrize("wants", [{"closes": True}, {"hands_off": True}], ids=str)
-def test_what_the_ai_decided_lapses_if_a_newer_answer_was_accepted_before_it_was_sent(wants: dict[str, bool]) -> None:
+def test_what_the_ai_decided_lapses_if_a_newer_answer_was_accepted_before_it_was_sent(wants: dict[str, Any]) -> None:
     """The newer answer knows more, and would go out after the door was closed."""
     begun = ONE.when(generated("r1", "m1", **wants), started("r1", "a1"), received("m2"))
     overtaken = begun.when(generated("r2", "m2"), sent("r1", "a1"))

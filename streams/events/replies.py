@@ -1,0 +1,57 @@
+"""What is to be said to a contact, by the AI or by a person."""
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from streams.events.event_data import EventData
+
+
+class ReplyGenerated(EventData):
+    """
+    The AI answered the inbound messages from `first_event` to `last_event`, both included.
+
+    The fold accepts it or calls it superseded; a `final` one is accepted even if newer inbound arrived meanwhile.
+    """
+
+    name: ClassVar[str] = "reply.generated"
+
+    reply: str
+    first_event: str
+    last_event: str
+    parts: tuple[str, ...] = Field(min_length=1)
+    final: bool = False
+    closes: bool = False
+    hands_off: bool = False
+    model: str = ""
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+class ReplyFailed(EventData):
+    """
+    No model could answer these inbound messages: each becomes a dead letter of the responder.
+
+    `sentence`, where there is one, is what the contact is told instead; it answers nothing. It travels in this event, so that
+    no crash can come between the failure and the sentence.
+    """
+
+    name: ClassVar[str] = "reply.failed"
+
+    reply: str
+    first_event: str
+    last_event: str
+    error: str
+    attempts: int
+    fingerprint: str
+    sentence: str | None = None
+
+
+class PersonReplied(EventData):
+    """A person answered. Always accepted; it answers everything that the contact wrote before."""
+
+    name: ClassVar[str] = "person.replied"
+
+    reply: str
+    parts: tuple[str, ...] = Field(min_length=1)
+    by: str

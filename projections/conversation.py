@@ -9,7 +9,7 @@ the tick finds the same state as one that comes after it.
 from dataclasses import replace
 from typing import assert_never
 
-from projections import dead_letters, replies, sends
+from projections import dead_letters, proof, replies, sends
 from projections.changes import RECENT_EVENTS, with_conversation, with_message
 from projections.dead_letters import open_conversation
 from projections.deadlines import apply_deadlines, next_deadline_ms, slide
@@ -80,7 +80,7 @@ def _apply(state: ThreadState, event: Event, partition: PartitionState) -> Threa
         case MessageReceived() as data:
             return _on_received(state, event, data, now_ms, policy)
         case MessageStatusChanged() as data:
-            return sends.on_status_changed(state, event, data, now_ms)
+            return proof.on_status_changed(state, event, data, now_ms)
         case MessageSent() as data:
             return sends.on_sent(state, event, data, now_ms, policy)
         case ReplyGenerated() as data:

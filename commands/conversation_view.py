@@ -1,0 +1,136 @@
+"""What a terminal and a script are shown of a conversation. Text of others is shown, and never obeyed: see `printable`."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from commands.durations import ago
+from commands.terminal import Complaint, console, printable
+
+if TYPE_CHECKING:
+    from operations.conversations import Listed, Said, Shown
+    from operations.delivery import Delivery
+    from operations.intervention import Act
+
+CHANNEL = "whatsapp:"
+
+
+def table_of(found: "Sequence[Listed]") -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in ("CONVERSATION", "CONTACT", "STATUS", "ACTIVITY", "UNANSWERED"):
+        table.add_column(name, overflow="fold", no_wrap=name == "CONVERSATION")
+    for each in found:
+        activity = ago((each.log_time - each.last_activity_at).total_seconds())
+        cells = (each.id, each.contact.removeprefix(CHANNEL), _status(each), activity, _unanswered(each))
+        table.add_row(*(Text(printable(cell)) for cell in cells))
+    return table
+
+
+def _status(conversation: "Listed") -> str:
+    by = conversation.taken_by or conversation.closed_by
+    return f"{conversation.status} ({by})" if by else conversation.status
+
+
+def _unanswered(conversation: "Listed") -> str:
+    since = conversation.unanswered_since
+    return f"{conversation.unanswered}, {ago((conversation.log_time - since).total_seconds())}" if since else "-"
+
+
+def lines_of(shown: "Shown") -> list[str]:
+    conversation = shown.conversation
+    now = conversation.log_time
+    lines = [
+        f"{conversation.id}, {_status(conversation)}",
+        f"contact        {conversation.contact}",
+        f"log time       {now.astimezone():%Y-%m-%d %H:%M:%S}",
+        f"opened         {_moment(conversation.opened_at, now)}, last activity {_moment(conversation.last_activity_at, now)}",
+    ]
+    if conversation.previous_conversation_id:
+        lines.append(f"after          {conversation.previous_conversation_id}")
+    if conversation.ended_at:
+        lines.append(f"ended          {_moment(conversation.ended_at, now)}")
+    if conversation.next_deadline_at:
+        lines.append(f"next deadline  {_moment(conversation.next_deadline_at, now)}")
+    if shown.window_closes_at:
+        is_open = now < shown.window_closes_at
+        lines.append(f"window         {'open until' if is_open else 'closed since'} {_moment(shown.window_closes_at, now)}")
+    if conversation.unanswered:
+        lines.append(f"unanswered     {_unanswered(conversation)}")
+    lines += ["", *(_said(each, now) for each in shown.said)]
+    if shown.steps:
+        lines += ["", "What happened last:"]
+        lines += [
+            f"  {_clock(step.at_ms, now)}  {step.name:22}  {'; '.join(step.changes) or 'nothing new'}" for step in shown.steps
+        ]
+    return lines
+
+
+def _said(said: "Said", now: datetime) -> str:
+    status = "" if said.author == "contact" else f"  [{said.status}{f' {said.error_code}' if said.error_code else ''}]"
+    text = said.text.replace("\n", "\n      ")
+    return f"  {_moment(said.at, now)}  {said.author or 'somebody'}: {text}{status}"
+
+
+def _moment(moment: datetime, now: datetime) -> str:
+    local, today = moment.astimezone(), now.astimezone().date()
+    return f"{local:%H:%M:%S}" if local.date() == today else f"{local:%Y-%m-%d %H:%M:%S}"
+
+
+def _clock(time_ms: int, now: datetime) -> str:
+    return _moment(datetime.fromtimestamp(time_ms / 1000).astimezone(), now)
+
+
+def print_act(act: "Act", *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(plain_act(act), indent=2, ensure_ascii=False))
+        return
+    lines = [f"{act.conversation.id}: {'; '.join(act.changes) or 'nothing changed'}"]
+    for said in act.withdrawn:
+        lines += [f"  withdrawn, unsaid: {part.text}" for part in said.parts]
+    for said in act.in_flight:
+        lines.append(f"  already with Twilio, and not to be called back: {' '.join(part.text for part in said.parts[:1])}")
+    console.print(printable("\n".join(lines)), markup=False, soft_wrap=True)
+
+
+def plain_act(act: "Act") -> dict[str, object]:
+    return {
+        "conversation": act.conversation.id,
+        "status": act.conversation.status,
+        "taken_by": act.conversation.taken_by,
+        "changes": act.changes,
+        "withdrawn": [said.id for said in act.withdrawn],
+        "in_flight": [said.id for said in act.in_flight],
+    }
+
+
+def tell_delivery(delivery: "Delivery") -> None:
+    """One line per message; `Complaint` where it was given up."""
+    from operations.delivery import MEANINGS
+
+    for message in delivery.messages:
+        console.print(printable(f"{message.status}: {message.text}"), markup=False, soft_wrap=True)
+    if delivery.rejection:
+        code = f" ({delivery.code}: https://www.twilio.com/docs/api/errors/{delivery.code})" if delivery.code else ""
+        raise Complaint(f"it was not delivered: {MEANINGS[delivery.rejection]}{code}")
+    if len(delivery.messages) < len(delivery.reply.parts):
+        console.print(f"The reply is {delivery.reply.status}; how far it comes: prosa conversations show, prosa sends list")
+
+
+def plain_delivery(delivery: "Delivery") -> dict[str, object]:
+    return {
+        "reply": delivery.reply.id,
+        "reply_status": delivery.reply.status,
+        "messages": [asdict(message) for message in delivery.messages],
+        "rejection": delivery.rejection,
+        "code": delivery.code,
+    }
+
+
+def plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -26,7 +26,7 @@ COLOURS = {"webhook": 33, "handlers": 35, "clock": 32, "simulator": 36}
 LEVEL_COLOURS = {"debug": 2, "warning": 33, "error": 31, "critical": 31}
 DIM = 2
 PROCESS_WIDTH = 10
-EVENT_WIDTH = 22
+EVENT_WIDTH = 24
 SHORT_THREAD = 6
 
 _OF_ALL = frozenset({"owner"})

@@ -8,12 +8,17 @@ from projections.folding import Fold, Skipped
 from projections.state import Conversation, PartitionState, Status, ThreadState
 from streams.envelope import decode
 from streams.errors import NewerEvent, UndecodableEvent
-from telemetry import log, ranges, thread_hash
+from telemetry import log, thread_hash
 
 Ids: TypeAlias = dict[str, Any]
 
 MANY = 5
 """More changes of one kind in one batch are one line with their number."""
+
+FIRST = 0
+"""An advance of the clock stands in every partition; this one tells for all."""
+MINUTE_MS = 60_000
+MINUTES_OF_TWO_HOURS = 120
 
 _TOLD = frozenset({Status.IDLE, Status.HANDOFF, Status.EXPIRED, Status.CLOSED})
 """The others follow from a message or a reply, which is told."""
@@ -46,8 +51,8 @@ class Story:
 
     def tell(self) -> None:
         """Write the lines."""
-        if self._advanced:
-            log.info("clock advanced", minutes=max(self._advanced.values()) / 60_000, partitions=ranges(self._advanced))
+        if FIRST in self._advanced:
+            log.info("clock advanced", by=_length(self._advanced[FIRST] / MINUTE_MS))
         for what, count in self._counts.items():
             if count > MANY:
                 log.info(what.replace("conversation", "conversations"), count=count)
@@ -72,6 +77,10 @@ def _changes(before: ThreadState | None, after: ThreadState) -> Iterator[tuple[s
         yield f"conversation {'in handoff' if new.status is Status.HANDOFF else new.status}", ids
     elif _is(old, Status.HANDOFF) and new.is_open and new.status is not Status.HANDOFF:
         yield "conversation released", ids
+
+
+def _length(minutes: float) -> str:
+    return f"{minutes:g}m" if minutes < MINUTES_OF_TWO_HOURS else f"{minutes / 60:g}h"
 
 
 def _is(conversation: Conversation | None, status: Status) -> bool:

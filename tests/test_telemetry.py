@@ -54,7 +54,7 @@ def written(script: str, **environment: str) -> str:
 def test_a_line_for_people_has_the_time_the_process_what_happened_and_what_matters() -> None:
     assert (
         line("reply generated", **IDS, model="offline")
-        == "07:02:49 webhook    reply generated         thread=c5ce05 model=offline"
+        == "07:02:49 webhook    reply generated           thread=c5ce05 model=offline"
     )
 
 

@@ -92,7 +92,7 @@ async def test_the_log_tells_the_story_in_short_lines(dev: Prosa) -> None:
 
     await eventually(is_read, SECONDS, "the first answer is read")
     lines = [line for line in dev.output.splitlines() if "thread=" in line]
-    story = [line[20:42].strip() for line in lines if _thread_of(line) == _thread_of(lines[0])]
+    story = [line[20:44].strip() for line in lines if _thread_of(line) == _thread_of(lines[0])]
     assert story[:6] == [
         "message received",
         "conversation opened",

@@ -78,11 +78,14 @@ def test_many_changes_of_one_kind_are_one_line() -> None:
     assert (line["event"], line["count"]) == ("conversations idle", MANY + 1)
 
 
-def test_time_that_was_let_pass_is_told() -> None:
-    fold = Fold({0: PartitionState(offset_ms=1_200_000), 1: PartitionState()}, {}, {}, {}, {})
+@pytest.mark.parametrize(("minutes", "shown"), [(20, "20m"), (25 * 60, "25h")])
+def test_time_that_was_let_pass_is_told_once_for_all_partitions(minutes: int, shown: str) -> None:
+    before, after = PartitionState(offset_ms=1), PartitionState(offset_ms=1 + minutes * 60_000)
     with capture_logs() as lines:
-        tell({}, {0: PartitionState(), 1: PartitionState()}, fold)
-    assert [(line["event"], line["minutes"], line["partitions"]) for line in lines] == [("clock advanced", 20, "0")]
+        for partition in range(3):
+            tell({}, {partition: before}, Fold({partition: after}, {}, {}, {}, {}))
+            tell({}, {partition: after}, Fold({partition: after}, {}, {}, {}, {}))
+    assert [(line["event"], line["by"]) for line in lines] == [("clock advanced", shown)]
 
 
 def test_poison_is_told_with_all_that_is_known_of_it() -> None:

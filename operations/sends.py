@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -109,7 +109,7 @@ async def settle_as_sent(connection: Connection, reply: str, *, part: int | None
         )
     if known and known["reply_id"] is not None and (known["reply_id"], known["part"]) != (doubt.reply.id, doubt.part):
         raise ActRefused(f"{sid} is another message: part {known['part'] + 1} of reply {known['reply_id']}")
-    return await _settle(connection, doubt, MessageSent(**doubt.identity, sid=sid, status="sent"))
+    return await _settle(connection, doubt, _once_sent, MessageSent(**doubt.identity, sid=sid, status="sent"))
 
 
 async def settle_as_unsent(connection: Connection, reply: str, *, part: int | None) -> Settled:
@@ -125,7 +125,7 @@ async def settle_as_unsent(connection: Connection, reply: str, *, part: int | No
         )
     if doubt.log_time_ms >= doubt.state.window_closes_at_ms:
         raise ActRefused("the contact wrote more than 24 hours ago, and WhatsApp would not deliver it; drop it")
-    return await _settle(connection, doubt, SendDisproved(**doubt.identity))
+    return await _settle(connection, doubt, _once_unsent, SendDisproved(**doubt.identity))
 
 
 async def drop(connection: Connection, reply: str, *, part: int | None, by: str, reason: str | None = None) -> Settled:
@@ -136,7 +136,7 @@ async def drop(connection: Connection, reply: str, *, part: int | None, by: str,
     """
     doubt = await _in_doubt(connection, reply, part, {PartStatus.UNCONFIRMED})
     discarded = DeadLetterDiscarded(event=doubt.reply.event, group=SENDER, by=by, reason=reason)
-    return await _settle(connection, doubt, SendRejected(**doubt.identity), discarded)
+    return await _settle(connection, doubt, _once_unsent, SendRejected(**doubt.identity), discarded)
 
 
 async def _in_doubt(connection: Connection, prefix: str, part: int | None, allowed: set[PartStatus]) -> InDoubt:
@@ -168,22 +168,29 @@ def _index(reply: Reply, part: int | None, allowed: set[PartStatus]) -> int:
     return index
 
 
-async def _settle(connection: Connection, doubt: InDoubt, *facts: AnyEventData) -> Settled:
+async def _settle(
+    connection: Connection, doubt: InDoubt, outcome: Callable[[Reply, PartStatus], str], *facts: AnyEventData
+) -> Settled:
     for fact in facts:
         appended = await connection.append(fact, subject=doubt.thread, owner=doubt.owner)
     await connection.folded(appended)
     state = (await connection.look(doubt.thread)).state
     reply = (state.reply(doubt.reply.id) if state else None) or doubt.reply
-    return Settled(reply.id, doubt.part + 1, reply.parts[doubt.part].status, _outcome(reply, doubt.part))
+    status = reply.parts[doubt.part].status
+    return Settled(reply.id, doubt.part + 1, status, outcome(reply, status))
 
 
-def _outcome(reply: Reply, index: int) -> str:
-    status = reply.parts[index].status
+def _once_sent(reply: Reply, status: PartStatus) -> str:
+    if status is not PartStatus.SENT:
+        return f"it is {status}"
+    rest = sum(part.status is PartStatus.OPEN for part in reply.parts)
+    return "it counts as sent" + (f"; the sender goes on with {rest} more" if rest else "")
+
+
+def _once_unsent(reply: Reply, status: PartStatus) -> str:
+    """By now the sender may have tried again already."""
     if reply.status is ReplyStatus.WITHDRAWN:
         return "somebody has taken over since: it is withdrawn, and what it answered waits again"
-    if status is PartStatus.SENT:
-        rest = sum(part.status is PartStatus.OPEN for part in reply.parts)
-        return "it counts as sent" + (f"; the sender goes on with {rest} more" if rest else "")
     return _OUTCOMES.get(status, f"it is {status}")
 
 
@@ -209,5 +216,6 @@ _OF_INTEREST = frozenset({PartStatus.UNCONFIRMED, PartStatus.REJECTED})
 _OUTCOMES = {
     PartStatus.OPEN: "the sender tries again",
     PartStatus.STARTED: "the sender tries again",
+    PartStatus.SENT: "the sender has sent it",
     PartStatus.REJECTED: "nothing more of this reply is sent",
 }

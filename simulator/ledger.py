@@ -32,6 +32,8 @@ class Kind(StrEnum):
     CALLBACK_LOST = "callback_lost"
     PHONE_CHANGED = "phone_changed"
     FAULTS_CHANGED = "faults_changed"
+    TIME_PASSED = "time_passed"
+    """Somebody at the phone page moved the clock of the system; the stand-in's own goes on as before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,8 @@ class Bubble:
 
 
 NOTE = "note"
+TIME = "time"
+ABOUT_NOBODY = frozenset({NOTE, TIME})
 
 
 @dataclass(slots=True)
@@ -78,7 +80,7 @@ class Chat:
     def add(self, bubble: Bubble) -> None:
         last = next(reversed(self.bubbles.values()), None)
         opens_day = last is None or _day(last.at) != _day(bubble.at)
-        opens_row = opens_day or last is None or (last.is_own, last.kind == NOTE) != (bubble.is_own, bubble.kind == NOTE)
+        opens_row = opens_day or last is None or last.is_own != bubble.is_own or last.kind in ABOUT_NOBODY
         self.put(replace(bubble, opens_day=opens_day, opens_row=opens_row))
 
     def take_changed(self) -> list[Bubble]:
@@ -95,6 +97,9 @@ class Chats:
         self._chat_of: dict[str, Chat] = {}
 
     def apply(self, entry: Entry) -> None:
+        if entry.kind is Kind.TIME_PASSED:
+            self._let_time_pass(entry)
+            return
         chat = self._chat_of.get(entry.sid) or self.chats.get(entry.details.get("address", ""))
         if chat is None:
             return
@@ -113,6 +118,12 @@ class Chats:
             case _:
                 if entry.sid in chat.bubbles:
                     chat.put(_changed(chat.bubbles[entry.sid], entry))
+
+    def _let_time_pass(self, entry: Entry) -> None:
+        """Said wherever somebody has spoken."""
+        for chat in self.chats.values():
+            if chat.bubbles:
+                chat.add(Bubble(f"time-{entry.number}", entry.at, False, TIME, entry.details["told"]))
 
 
 def _written(entry: Entry) -> Bubble:

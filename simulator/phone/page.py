@@ -12,15 +12,17 @@ from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from simulator.access import refuse_foreign_names, refuse_other_sites, require_control
+from simulator.ledger import Kind
 from simulator.phone.beside import Beside, BesideTrouble
 from simulator.phone.contacts import Contact, next_address, on_page, page_address, without
 from simulator.phone.desk import Desk
 from simulator.phone.guard import PAGE_HEADERS, require_this_page
 from simulator.phone.live import Live
-from simulator.phone.rendering import STATIC, rendered
+from simulator.phone.rendering import STATIC, length, rendered
 from simulator.phone.switches import GROUPS, SWITCHES, positions, switched
 from simulator.phone.writing import Pressed, messages_of
 
+DONE = 204
 JUMPS = {"20 minutes later": 20, "25 hours later": 25 * 60}
 """Past the idle timeout and past the expiry timeout, as they are by default."""
 
@@ -85,7 +87,7 @@ async def follow(desk: AtDesk, contacts: Annotated[list[Contact], Depends(contac
     return StreamingResponse(Live(desk, contacts).events(), media_type="text/event-stream", headers=PAGE_HEADERS)
 
 
-@acts.post("/messages", status_code=204)
+@acts.post("/messages", status_code=DONE)
 async def write(pressed: Pressed, request: Request, desk: AtDesk) -> None:
     """The messages go out one after the other; it returns when the webhook has answered the last one, or has not."""
     try:
@@ -104,7 +106,7 @@ class SwitchTurned(BaseModel):
     to: Annotated[int, Field(ge=0)] | None
 
 
-@acts.post("/switches", status_code=204)
+@acts.post("/switches", status_code=DONE)
 async def turn_switch(turned: SwitchTurned, desk: AtDesk) -> None:
     switch = SWITCHES.get(turned.name)
     if switch is None or (turned.to or 0) >= len(switch.settings):
@@ -118,7 +120,7 @@ class PhoneTurned(BaseModel):
     has_read_receipts: bool
 
 
-@acts.post("/receipts", status_code=204)
+@acts.post("/receipts", status_code=DONE)
 async def turn_receipts(turned: PhoneTurned, desk: AtDesk) -> None:
     phone = desk.simulation.account.phones.get(turned.contact)
     desk.simulation.account.change_phone(turned.contact, phone.is_opted_out, turned.has_read_receipts)
@@ -131,7 +133,11 @@ class Jump(BaseModel):
 
 @acts.post("/clock")
 async def advance_clock(jump: Jump, desk: AtDesk) -> Response:
-    return await _beside(desk, lambda beside: beside.advance_clock(jump.minutes))
+    response = await _beside(desk, lambda beside: beside.advance_clock(jump.minutes))
+    if response.status_code == DONE:
+        told = next((title for title, minutes in JUMPS.items() if minutes == jump.minutes), f"{length(jump.minutes * 60)} later")
+        desk.simulation.account.record(Kind.TIME_PASSED, minutes=jump.minutes, told=told)
+    return response
 
 
 class PersonActs(BaseModel):
@@ -157,4 +163,4 @@ async def _beside(desk: Desk, work: Callable[[Beside], Awaitable[None]]) -> Resp
         await work(desk.beside)
     except BesideTrouble as trouble:
         return JSONResponse({"trouble": str(trouble)}, 409)
-    return Response(status_code=204)
+    return Response(status_code=DONE)

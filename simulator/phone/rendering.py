@@ -73,12 +73,12 @@ def iso(at: float) -> str:
 def until(deadline: Deadline, now_ms: int) -> str:
     """How long it is still."""
     left = (deadline.at_ms - now_ms) // 1000
-    return f"{deadline.coming} {_length(left)}" if left > 0 else deadline.passed
+    return f"{deadline.coming} {length(left)}" if left > 0 else deadline.passed
 
 
 def ahead(milliseconds: int) -> str:
     """How far log time has been moved."""
-    return _length(milliseconds // 1000)
+    return length(milliseconds // 1000)
 
 
 def words(change: str) -> Sequence[tuple[str, str]]:
@@ -87,8 +87,8 @@ def words(change: str) -> Sequence[tuple[str, str]]:
     return [(word, word if named and word in STATUSES else "") for word in change.split(" ")]
 
 
-def _length(seconds: int) -> str:
-    """In two units at most, and in seconds only within the last two minutes."""
+def length(seconds: int) -> str:
+    """How long that is: in two units at most, and in seconds only within the last two minutes."""
     if seconds < 120:
         return f"{seconds} s"
     days, hours, minutes = seconds // 86400, seconds // 3600 % 24, seconds // 60 % 60

@@ -191,6 +191,7 @@ async def test_the_conversation_beside_the_phone_is_live(shown: Seen, bench: Ben
 
 async def test_the_clock_takes_a_conversation_from_active_to_idle_and_expired(shown: Seen, bench: Bench) -> None:
     bench.system.open(ANA)
+    await shown.write("Ana", "Oi!")
     status = shown.beside("Ana").locator(".status")
     await expect(status).to_have_text("active")
     await shown.page.get_by_role("button", name="20 minutes later").click()
@@ -199,6 +200,7 @@ async def test_the_clock_takes_a_conversation_from_active_to_idle_and_expired(sh
     await shown.page.get_by_role("button", name="25 hours later").click()
     await expect(status).to_have_text("expired")
     await expect(shown.page.locator(".ahead")).to_have_text("1 d 1 h ahead")
+    await expect(shown.phone("Ana").locator(".later")).to_have_text(["20 minutes later", "25 hours later"])
     await expect(shown.beside("Ana").locator(".steps li").first).to_contain_text("status idle → expired")
 
 

@@ -96,6 +96,14 @@ def test_a_send_that_twilio_did_not_take_leaves_a_note() -> None:
     assert (note.kind, note.body) == (NOTE, "Twilio did not take a send: 429")
 
 
+def test_a_moved_clock_is_told_wherever_somebody_has_spoken() -> None:
+    passed = Entry(2, NOON, Kind.TIME_PASSED, "", {"minutes": 1500, "told": "25 hours later"})
+    chats = folded(written(1, "SM1"), passed, accepted(3, "SM2"), contacts=(ANA, BIA)).chats
+    assert [bubble.body for bubble in chats[ANA].bubbles.values()] == ["text of SM1", "25 hours later", "text of SM2"]
+    assert [bubble.opens_row for bubble in chats[ANA].bubbles.values()] == [True, True, True]
+    assert chats[BIA].bubbles == {}
+
+
 def test_a_phone_keeps_what_twilio_has_forgotten() -> None:
     gone = Entry(2, NOON, Kind.MESSAGE_DELETED, "SM1", {})
     assert folded(written(1, "SM1"), gone).chats[ANA].bubbles["SM1"].body == "text of SM1"

@@ -113,7 +113,7 @@ class BatchConsumer:
         self.halt(partition)
 
     async def _read_on(self) -> None:
-        outage = Outage(f"{self.group} waits")
+        outage = Outage(f"group {self.group} cannot go on")
         while True:
             self.heartbeats[0].beat()
             try:

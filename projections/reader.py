@@ -65,7 +65,7 @@ class Reader:
         return await self._threads("threads_awaiting_send", partition, since_ms, limit)
 
     async def accounted_sids(self, thread: str, sids: Iterable[str], *, apart_from: str) -> set[str]:
-        """Of these messages of a thread those that came in, belong to a reply, or were sent by another attempt than `apart_from`."""
+        """Of these messages of the thread, those that came in, belong to a reply, or another attempt than `apart_from` sent."""
         async with self._database.transaction(readonly=True) as connection:
             return {row["id"] for row in await connection.fetch(sql("accounted_sids"), list(sids), thread, apart_from)}
 

@@ -4,7 +4,7 @@ import asyncio
 import getpass
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 
 _Result = TypeVar("_Result")
 
-By = Annotated[
-    str,
-    typer.Option("--by", help="Who decides; the log keeps it.", default_factory=getpass.getuser, show_default="your login name"),
-]
+
+def decider(meaning: str) -> Any:
+    """The option that says who decides; by default who is logged in."""
+    return typer.Option("--by", help=meaning, default_factory=getpass.getuser, show_default="your login name")
+
+
+By = Annotated[str, decider("Who decides; the log keeps it.")]
 
 
 def act_on(data: Path, work: "Callable[[Connection], Awaitable[_Result]]") -> _Result:

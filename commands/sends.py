@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from commands.acting import By, act_on
+from commands.acting import act_on, decider
 from commands.development_options import DATA_DIRECTORY, Directory
 from commands.terminal import console, print_table, printable
 
@@ -49,7 +49,7 @@ def list_(
 @sends.command(epilog="Example: prosa sends resolve 01KAH3V5T2 --sent SM0123456789abcdef0123456789abcdef")
 def resolve(
     reply: Annotated[str, typer.Argument(metavar="REPLY", help="The reply's id, or how it begins.")],
-    by: By,
+    by: Annotated[str, decider("Who decides; the log keeps it of what is dropped.")],
     part: Annotated[int | None, typer.Option("--part", min=1, help="Which message of the reply, from 1 on.")] = None,
     sent: Annotated[str | None, typer.Option("--sent", metavar="SID", help="It was sent: Twilio's console shows this.")] = None,
     not_sent: Annotated[bool, typer.Option("--not-sent", help="It was not sent: Twilio's console does not show it.")] = False,

@@ -98,7 +98,7 @@ class BesidePhones:
 async def _acted(connection: "Connection", name: str, conversation: "Listed", text: str) -> None:
     from operations import intervention
 
-    by = getpass.getuser()
+    by = _person()
     match name:
         case "take over":
             await intervention.take(connection, conversation, by=by)
@@ -108,6 +108,14 @@ async def _acted(connection: "Connection", name: str, conversation: "Listed", te
             await intervention.release(connection, conversation, by=by)
         case _:
             await intervention.close(connection, conversation, by=by)
+
+
+def _person() -> str:
+    """Who runs this; in a container the user may have no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "phone page"
 
 
 def _view(story: "Timeline", conversation: "Conversation") -> ConversationView:

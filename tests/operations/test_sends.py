@@ -68,6 +68,17 @@ async def test_what_was_rejected_is_listed_for_a_while_with_its_reason(world: Wo
     assert await unsettled(world.database, rejected_within_seconds=0) == []
 
 
+async def test_what_a_person_must_settle_is_not_hidden_by_newer_replies(world: World) -> None:
+    await in_doubt(world, "old")
+    await world.answered(BIA, "queued", reply="r2")
+    await world.answered(BIA, "failed", reply="r3")
+    await world.append(SendStarted(reply="r3", part=0, attempt="a3"), BIA)
+    await world.append(SendRejected(reply="r3", part=0, attempt="a3", code=63024), BIA)
+    await world.state(BIA)
+    assert [send.reply for send in await unsettled(world.database, limit=1)] == ["r1"]
+    assert [send.reply for send in await unsettled(world.database, limit=2)] == ["r1", "r3"]
+
+
 async def test_what_went_out_is_not_listed(world: World) -> None:
     await send(world.sender(), await world.answered(ANA, "Hello."))
     assert await unsettled(world.database) == []

@@ -19,6 +19,11 @@ from simulator.servers import free_port, is_taken
 HOST = "127.0.0.1"
 
 
+@pytest.fixture(autouse=True)
+def typed_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(MADE_BY_MAKE, raising=False)
+
+
 @pytest.fixture
 def taken() -> Iterator[list[int]]:
     """Ports on which others listen."""

@@ -45,7 +45,8 @@ async def test_any_other_end_is_tried_again_a_few_times(code: int) -> None:
 
 async def test_a_child_runs_from_its_start_to_its_stop() -> None:
     lines: asyncio.Queue[str] = asyncio.Queue()
-    child = Child(program("print('here'); import time; time.sleep(99)"), show=lines.put_nowait, warn=ignored, give_up=ignored)
+    waiting = program("print('here', flush=True); import time; time.sleep(99)")
+    child = Child(waiting, show=lines.put_nowait, warn=ignored, give_up=ignored)
     assert not child.is_running
     child.start()
     async with asyncio.timeout(SECONDS):

@@ -110,7 +110,7 @@ def plain_act(act: "Act") -> dict[str, object]:
 
 
 def tell_delivery(delivery: "Delivery") -> None:
-    """One line per message; `Complaint` where it was given up."""
+    """One line per message; raises `Complaint` where it was given up or did not arrive."""
     from operations.delivery import MEANINGS
 
     for message in delivery.messages:
@@ -118,6 +118,8 @@ def tell_delivery(delivery: "Delivery") -> None:
     if delivery.rejection:
         code = f" ({delivery.code}: https://www.twilio.com/docs/api/errors/{delivery.code})" if delivery.code else ""
         raise Complaint(f"it was not delivered: {MEANINGS[delivery.rejection]}{code}")
+    if delivery.has_failed:
+        raise Complaint("it was not delivered; why: prosa dead-letters list, prosa sends list")
     if len(delivery.messages) < len(delivery.reply.parts):
         console.print(f"The reply is {delivery.reply.status}; how far it comes: prosa conversations show, prosa sends list")
 
@@ -130,7 +132,3 @@ def plain_delivery(delivery: "Delivery") -> dict[str, object]:
         "rejection": delivery.rejection,
         "code": delivery.code,
     }
-
-
-def plain(value: object) -> str:
-    return value.isoformat() if isinstance(value, datetime) else str(value)

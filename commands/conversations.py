@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from commands.acting import By, act_on
-from commands.conversation_view import lines_of, plain, plain_act, plain_delivery, print_act, table_of, tell_delivery
+from commands.conversation_view import lines_of, plain_act, plain_delivery, print_act, table_of, tell_delivery
 from commands.development_options import DATA_DIRECTORY, Directory
-from commands.terminal import console, print_table, printable
+from commands.terminal import console, plain, print_table, printable
 from projections.state import Status
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from rich.text import Text
 
 from commands.acting import By, act_on
 from commands.development_options import DATA_DIRECTORY, Directory
-from commands.terminal import Complaint, console, print_table, printable
+from commands.durations import ago
+from commands.terminal import Complaint, console, plain, print_table, printable
 
 if TYPE_CHECKING:
     from operations.connection import Connection
@@ -116,7 +117,7 @@ def _table(found: "Sequence[Letter]", *, everything: bool) -> Table:
     for letter in found:
         status = [letter.status] if everything else []
         contact = letter.thread.rpartition("|")[2]
-        cells = (letter.event, letter.group, *status, contact, letter.error, str(letter.attempts), _age(letter.age_seconds))
+        cells = (letter.event, letter.group, *status, contact, letter.error, str(letter.attempts), ago(letter.age_seconds))
         table.add_row(*(Text(printable(cell)) for cell in cells))
     return table
 
@@ -124,7 +125,7 @@ def _table(found: "Sequence[Letter]", *, everything: bool) -> Table:
 def _print_history(found: "History") -> None:
     letter = found.letter
     lines = [
-        f"{letter.event}, {letter.status}, {_age(letter.age_seconds)} old",
+        f"{letter.event}, {letter.status}, {ago(letter.age_seconds)} old",
         f"given up by   {letter.group}, after {letter.attempts} attempts",
         f"error         {letter.error}  (fingerprint {letter.fingerprint})",
         f"thread        {letter.thread}",
@@ -148,10 +149,10 @@ def _line(archived: "Archived") -> str:
 
 def _print_acts(acts: "Sequence[Act]", *, as_json: bool) -> None:
     if as_json:
-        plain = [
+        told = [
             {"event": act.letter.event, "group": act.letter.group, "status": act.status, "outcome": act.outcome} for act in acts
         ]
-        typer.echo(json.dumps(plain, indent=2))
+        typer.echo(json.dumps(told, indent=2))
         return
     for act in acts:
         console.print(f"{act.letter.event} ({act.letter.group}): {act.outcome}", markup=False, soft_wrap=True)
@@ -160,12 +161,5 @@ def _print_acts(acts: "Sequence[Act]", *, as_json: bool) -> None:
 
 
 def _plain(found: "Letter | History") -> dict[str, Any]:
-    plain: dict[str, Any] = json.loads(json.dumps(asdict(found), default=str))
-    return plain
-
-
-def _age(seconds: float) -> str:
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{int(seconds // length)} {unit}"
-    return f"{max(0, int(seconds))} s"
+    told: dict[str, Any] = json.loads(json.dumps(asdict(found), default=plain))
+    return told

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from commands.acting import act_on, decider
 from commands.development_options import DATA_DIRECTORY, Directory
-from commands.terminal import console, print_table, printable
+from commands.terminal import console, plain, print_table, printable
 
 if TYPE_CHECKING:
     from operations.connection import Connection
@@ -39,7 +39,7 @@ def list_(
 
     found = act_on(data, lambda connection: unsettled(connection.database, rejected_within_seconds=hours * 3600, limit=limit))
     if as_json:
-        typer.echo(json.dumps([asdict(send) for send in found], indent=2, ensure_ascii=False, default=str))
+        typer.echo(json.dumps([asdict(send) for send in found], indent=2, ensure_ascii=False, default=plain))
     elif found:
         print_table(_table(found))
     else:

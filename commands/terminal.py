@@ -1,6 +1,7 @@
 """What all commands share: the two consoles, and what a user is told instead of a traceback."""
 
 import unicodedata
+from datetime import datetime
 
 from rich.console import Console
 from rich.table import Table
@@ -32,6 +33,11 @@ def _is_harmless(character: str) -> bool:
     if character in _TURNS_WRITING_ROUND:
         return False
     return character == "\n" or unicodedata.category(character) not in ("Cc", "Cs")
+
+
+def plain(value: object) -> str:
+    """What JSON has no form for, such as a time."""
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 class Complaint(Exception):

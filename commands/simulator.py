@@ -45,15 +45,19 @@ def simulator(
     """
     Run a stand-in for Twilio with a phone for every contact, and beside each phone the conversation as it is in the read model.
 
-    Everything about the system itself comes from the settings; it works while the log and Postgres are away, and says so.
+    Everything about the system itself comes from the settings; it works while the log and Postgres are away, and says so. It does
+    not run with ENVIRONMENT=production: whoever reaches the page speaks for every contact, and acts as a person.
     """
     from commands.beside_phones import BesidePhones
-    from settings import load_settings
+    from settings import Environment, load_settings
     from simulator.serving import serve
     from simulator.settings import SimulatorSettings, StageDelays
     from simulator.twilio_api import create_app
+    from streams.errors import ConfigurationError
 
     settings = load_settings()
+    if settings.environment is Environment.PRODUCTION:
+        raise ConfigurationError("ENVIRONMENT is production, where nobody stands in for Twilio")
     simulated = SimulatorSettings(
         account_sid=settings.twilio_account_sid,
         auth_token=settings.twilio_auth_token[0].get_secret_value(),

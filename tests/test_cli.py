@@ -98,6 +98,19 @@ def test_a_wrong_option_is_named(arguments: list[str], named: str, tmp_path: Pat
     assert (refused.exit_code, named in refused.output, type(refused.exception)) == (2, True, SystemExit), refused.output
 
 
+async def test_nobody_stands_in_for_twilio_in_production(tmp_path: Path) -> None:
+    """The page asks nobody who they are, and signs what it posts with the account's own token."""
+    safe = {
+        "SECRET_KEY": "a secret key of thirty-two characters or more",
+        "TWILIO_ACCOUNT_SID": f"AC{'5' * 32}",
+        "TWILIO_AUTH_TOKEN": "a token of thirty-two characters or more",
+        "PUBLIC_BASE_URL": "https://prosa.example.com",
+    }
+    options = ("--port", str(free_port()), "--open-control")
+    code, output = await prosa("simulator", *options, directory=tmp_path, ENVIRONMENT="production", **safe)
+    assert (code, complaint(output)) == (WRONG_SETTINGS, "ENVIRONMENT is production, where nobody stands in for Twilio")
+
+
 async def test_saying_something_to_nobody_is_told_in_one_line(tmp_path: Path) -> None:
     code, output = await prosa("say", "Oi", directory=tmp_path)
     assert code == 1

@@ -10,7 +10,9 @@ from settings import Environment, Problem, Settings
 from settings.addresses import server_of
 from streams.engines.redis_connection import Client, connect
 from streams.engines.redis_log import RedisEventLog
+from streams.errors import ConfigurationError
 
+REDIS_URL = "REDIS_URL"
 CONNECT_SECONDS = 3.0
 REDIS_PORT = 6379
 POSTGRES_PORT = 5432
@@ -47,8 +49,13 @@ class System:
 
 @asynccontextmanager
 async def opened(settings: Settings, problems: Sequence[Problem] = (), *, directory: Path | None = None) -> AsyncIterator[System]:
-    """The system of these settings, for as long as it is looked at."""
-    redis = connect(settings.redis_url.get_secret_value(), connections=4, timeout_seconds=CONNECT_SECONDS)
+    """The system of these settings, for as long as it is looked at; an address that no client takes is a problem like others."""
+    try:
+        redis = _client_of(settings)
+    except ConfigurationError as refused:
+        problems = [*problems, Problem(REDIS_URL, str(refused).removeprefix(f"{REDIS_URL} ").partition(";")[0])]
+        settings = settings.model_copy(update={"redis_url": Settings.model_fields[REDIS_URL.lower()].default})
+        redis = _client_of(settings)
     log = RedisEventLog(settings.redis_url.get_secret_value(), partitions=settings.stream_partitions)
     database = Database(settings.database_url.get_secret_value(), max_connections=4)
     try:
@@ -57,3 +64,7 @@ async def opened(settings: Settings, problems: Sequence[Problem] = (), *, direct
         await database.close()
         await log.close()
         await redis.aclose()
+
+
+def _client_of(settings: Settings) -> Client:
+    return connect(settings.redis_url.get_secret_value(), connections=4, timeout_seconds=CONNECT_SECONDS)

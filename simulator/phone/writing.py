@@ -11,7 +11,6 @@ from simulator.inbound import Attachment, InboundMessage
 from simulator.phone.contacts import LONGEST_NAME
 from simulator.phone.pictures import landscape
 
-BURST = 3
 _BURST = ("Oi!", "Vocês abrem hoje?", "É para duas pessoas")
 _PLACE = {"latitude": -23.561414, "longitude": -46.655881, "label": "MASP", "address": "Av. Paulista, 1578, São Paulo"}
 _BUTTON = "Sim, confirmo"

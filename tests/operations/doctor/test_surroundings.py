@@ -16,7 +16,7 @@ from operations.doctor.versions import unfit
 from settings import Problem
 from streams.errors import LogUnavailable
 from tests.handlers.raw_server import answering, serving
-from tests.operations.doctor.looking import look, look_at, settings
+from tests.operations.doctor.looking import CANARY, look, look_at, settings
 
 WARNING, ERROR, OK = Severity.WARNING, Severity.ERROR, Severity.OK
 
@@ -28,6 +28,14 @@ async def test_every_problem_of_the_settings_is_a_finding_and_what_needs_them_is
     assert "set LEASE_SECONDS" in found.told("settings")
     assert [found.of(check) for check in ("log", "log safety", "clock", "workers")] == [[], [], [], []]
     assert found.severities("read model") == [ERROR]
+
+
+async def test_an_address_that_no_client_takes_is_told_like_any_other_problem_and_the_rest_is_looked_at() -> None:
+    found = await look(redis_url=f"redis://:{CANARY}@127.0.0.1:1/0?socket_timeout={CANARY}")
+    assert "REDIS_URL has an option that redis-py does not take. " in found.told("settings")
+    assert found.of("log") == []
+    assert found.of("read model")
+    assert CANARY not in found.everything
 
 
 @pytest.mark.parametrize(

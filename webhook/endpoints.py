@@ -16,7 +16,7 @@ from streams.errors import FatalError, ProsaError
 from streams.events import Event, MessageReceived, MessageStatusChanged
 from telemetry import log, thread_hash
 from webhook.bounded_log import BoundedLog
-from webhook.forms import Form, MalformedForm, read_form, storable
+from webhook.forms import Form, MalformedForm, contradicts_itself, read_form, storable
 from webhook.signature import SignatureCheck, signature_headers
 from webhook.spans import received
 
@@ -109,7 +109,9 @@ class TwilioEndpoint:
     def _tell(self, event: Event) -> None:
         """One line of the story; the steps of a message on its way are told at DEBUG."""
         match event.data:
-            case MessageReceived(kind=kind):
+            case MessageReceived(kind=kind, form=form):
+                if contradicts_itself(form):
+                    log.warning("webhook contradicts itself", fields=("From", "WaId"), **self._ids(event))
                 log.info("message received", kind=None if kind == "text" else kind, **self._ids(event))
             case MessageStatusChanged(status="delivered" | "read" as status):
                 log.info(f"reply {status}", **self._ids(event))

@@ -22,7 +22,7 @@ MOST_MEDIA = 10
 
 Form = Mapping[str, tuple[str, ...]]
 
-_ACCOUNT, _WHATSAPP_ID = "AccountSid", "WaId"
+_ACCOUNT = "AccountSid"
 _NUL, _REPLACEMENT = "\x00", "\N{REPLACEMENT CHARACTER}"
 
 _SID = re.compile(r"[A-Za-z0-9]{1,34}")
@@ -76,7 +76,6 @@ def message_received(form: Form, account: str) -> tuple[str, MessageReceived]:
     sid = _required(form, "MessageSid", _SID)
     contact = _required(form, "From", _ADDRESS)
     thread = thread_of(_required(form, "To", _ADDRESS), contact)
-    _require_one_number(form, contact)
     single = _single(form, _SINGLE_IN_MESSAGES)
     media = _media(form)
     kind = kind_of(single, media)
@@ -90,6 +89,18 @@ def message_received(form: Form, account: str) -> tuple[str, MessageReceived]:
         reply_to_sid=_matching(single.get("OriginalRepliedMessageSid"), _SID),
         form=dict(form),
     )
+
+
+def contradicts_itself(form: Form) -> bool:
+    """
+    Whether the contact's number, which Twilio tells twice, is another one the second time: a sign of a form cut anew.
+
+    It is no proof: WhatsApp writes some numbers in two ways, with or without a 9 in Brazil and Argentina, or a 1 in Mexico,
+    between the country and the last eight digits; there may be others. So such a message is told of, and kept.
+    """
+    number = _PHONE.fullmatch(next(iter(form.get("From", ())), ""))
+    wa_id = next(iter(form.get("WaId", ())), "")
+    return number is not None and wa_id.isdecimal() and not _may_be_one_number(number[1], wa_id)
 
 
 def message_status_changed(form: Form, query: bytes, account: str, secret: str) -> tuple[str, MessageStatusChanged]:
@@ -137,21 +148,6 @@ def _without_nul(text: str) -> str:
 def _require_account(form: Form, account: str) -> None:
     if form.get(_ACCOUNT) != (account,):
         raise MalformedForm("not of our account", _ACCOUNT)
-
-
-def _require_one_number(form: Form, contact: str) -> None:
-    """
-    Twilio tells the contact's number twice, and a form that was cut anew at other places is not likely to.
-
-    WhatsApp writes some numbers in two ways: with or without a 9 in Brazil and Argentina, or a 1 in Mexico, between the country
-    and the last eight digits. A message is not to be refused for that.
-    """
-    number = _PHONE.fullmatch(contact)
-    wa_ids = form.get(_WHATSAPP_ID, ())
-    if len(wa_ids) > 1:
-        raise MalformedForm("given more than once", _WHATSAPP_ID)
-    if number and wa_ids and wa_ids[0].isdecimal() and not _may_be_one_number(number[1], wa_ids[0]):
-        raise MalformedForm("contradict each other", "From", _WHATSAPP_ID)
 
 
 def _may_be_one_number(one: str, other: str) -> bool:

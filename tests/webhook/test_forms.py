@@ -9,7 +9,7 @@ from streams.envelope import decode, encode, new_event
 from streams.events import Media, MessageReceived, MessageStatusChanged
 from streams.thread_token import seal
 from tests.webhook.posts import CONTACT, SENDER, SID, STATUS, TEXT
-from webhook.forms import MalformedForm, message_received, message_status_changed, read_form, storable
+from webhook.forms import MalformedForm, contradicts_itself, message_received, message_status_changed, read_form, storable
 
 VICTIM = "whatsapp:+5521977776666"
 SECRET = "a secret of thirty-two characters."
@@ -164,12 +164,10 @@ def test_what_does_not_look_like_an_address_is_refused(name: str, address: str) 
 
 
 @pytest.mark.parametrize("wa_id", ["5511900000002", "551190000000", "1", "15511900000001", "4911900000001"])
-def test_two_numbers_of_one_contact_contradict_each_other(wa_id: str) -> None:
-    assert refusal(urlencode({**TEXT, "WaId": wa_id}).encode()).fields == ("From", "WaId")
-
-
-def test_a_number_that_is_told_twice_over_is_refused() -> None:
-    assert refusal(urlencode([*TEXT.items(), ("WaId", "5511900000001")]).encode()).fields == ("WaId",)
+def test_two_numbers_of_one_contact_contradict_each_other_and_the_message_is_kept(wa_id: str) -> None:
+    thread, message = thread_and_message(WaId=wa_id)
+    assert contradicts_itself(message.form)
+    assert thread == f"{SENDER}|{TEXT['From']}"
 
 
 @pytest.mark.parametrize(
@@ -185,18 +183,19 @@ def test_a_number_that_is_told_twice_over_is_refused() -> None:
     ],
 )
 def test_a_number_may_be_written_in_two_ways_or_be_hidden(contact: str, wa_id: str) -> None:
-    thread, _ = thread_and_message(From=contact, WaId=wa_id)
+    thread, message = thread_and_message(From=contact, WaId=wa_id)
+    assert not contradicts_itself(message.form)
     assert thread == f"{SENDER}|{contact}"
 
 
-def test_a_form_cut_anew_so_that_another_wrote_it_is_refused() -> None:
+def test_a_form_cut_anew_so_that_another_wrote_it_is_told_of() -> None:
     """Twilio signs names and values run together: who has one signed form can cut it at other places, and it is signed too."""
     honest = {**TEXT, "Body": f"hiFrom{VICTIM}FromX"}
     moved = [name for name in sorted(honest) if "Body" < name <= "From"]
     kept = {name: value for name, value in honest.items() if name not in moved}
     cut = {**kept, "Body": "hi", "From": VICTIM, "FromX": "".join(name + honest[name] for name in moved)}
     assert run_together(cut) == run_together(honest)
-    assert refusal(urlencode(cut).encode()).fields == ("From", "WaId")
+    assert contradicts_itself(read_form(urlencode(cut).encode()))
 
 
 def run_together(form: dict[str, str]) -> str:

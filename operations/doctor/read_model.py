@@ -13,7 +13,7 @@ OLDEST_TRIED = 15
 async def read_model(system: System) -> Sequence[Finding]:
     try:
         async with system.database.transaction(readonly=True) as connection:
-            version: str = await connection.fetchval(sql("server_version"))
+            [server] = await connection.fetch(sql("server_version"))
     except ConfigurationError as refused:
         sentence, _, remedy = str(refused).partition("; ")
         return [error(Group.REACHABLE, f"{sentence}.", remedy)]
@@ -21,7 +21,8 @@ async def read_model(system: System) -> Sequence[Finding]:
         code = str(away).partition(": ")[0]
         remedy = "start it, or set DATABASE_URL to where it listens"
         return [error(Group.REACHABLE, f"Postgres at {system.database_server} does not answer: {code}.", remedy)]
-    if int(version.partition(".")[0]) < OLDEST_TRIED:
+    version = server["version"]
+    if server["number"] < OLDEST_TRIED * 10_000:
         remedy = f"use Postgres {OLDEST_TRIED} or newer"
         return [warning(Group.REACHABLE, f"Postgres {version} answers; nobody tried Prosa on one so old.", remedy)]
     return [well(Group.REACHABLE, f"Postgres {version} answers at {system.database_server}.")]

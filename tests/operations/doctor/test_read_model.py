@@ -52,6 +52,25 @@ async def test_a_migrated_database_is_well(migrated: str) -> None:
     assert "up to date" in found.of("migrations")[0].sentence
 
 
+@pytest.mark.parametrize(
+    ("version", "number", "severity"),
+    [
+        ("18beta1", 180000, OK),
+        ("16.4 (Debian 16.4-1.pgdg120+2)", 160004, OK),
+        ("14rc1", 140000, WARNING),
+        ("9.6.24", 90624, WARNING),
+    ],
+)
+async def test_a_server_of_any_version_is_told_by_its_number(
+    version: str, number: int, severity: Severity, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A beta's name is no number, nor is a distribution's."""
+    monkeypatch.setattr("operations.doctor.read_model.sql", lambda _: f"SELECT '{version}' AS version, {number} AS number")
+    found = await look_at("read model", database_url=database_url)
+    assert found.severities("read model") == [severity]
+    assert version in found.of("read model")[0].sentence
+
+
 async def test_an_empty_database_has_no_tables_and_the_remedy_is_to_migrate(database_url: str) -> None:
     found = await look(database_url=database_url)
     [finding] = found.of("migrations")

@@ -48,8 +48,8 @@ class ReadModelStatus:
     """
     The read model as it stands.
 
-    `tick_age_seconds` is that of the partition whose last tick is oldest, None where one never had any. `clock_ahead_seconds`
-    is the development offset, 0 in production.
+    `tick_age_seconds` is that of the partition whose last tick is oldest, None where one never had any, or was never folded;
+    while the log does not answer, of those that were. `clock_ahead_seconds` is the development offset, 0 in production.
     """
 
     conversations: Mapping[str, int]
@@ -91,7 +91,7 @@ async def status(connection: Connection) -> SystemStatus:
             seen = await _with_projector(connection, seen, found[0])
         except ProsaError as error:
             problems["log"] = str(error)
-    return SystemStatus(seen, _read_model(*found) if found else None, problems)
+    return SystemStatus(seen, _read_model(seen.partitions if seen else 0, *found) if found else None, problems)
 
 
 async def _log(connection: Connection) -> LogStatus:
@@ -118,7 +118,7 @@ async def _rows(connection: Connection) -> tuple[Any, Any, Any]:
         )
 
 
-def _read_model(partitions: Any, conversations: Any, waiting: Any) -> ReadModelStatus:
+def _read_model(of_log: int, partitions: Any, conversations: Any, waiting: Any) -> ReadModelStatus:
     found = {row["kind"]: Waiting(row["number"], _seconds(row["oldest_ms"])) for row in waiting}
     nothing = Waiting()
     tick_ages = [row["now_ms"] - row["ticked_at_ms"] for row in partitions if row["ticked_at_ms"] is not None]
@@ -132,7 +132,7 @@ def _read_model(partitions: Any, conversations: Any, waiting: Any) -> ReadModelS
             kind.removeprefix(_DEAD_LETTERS): each for kind, each in sorted(found.items()) if kind.startswith(_DEAD_LETTERS)
         },
         skipped_events=found.get("skipped", nothing).number,
-        tick_age_seconds=_seconds(max(tick_ages)) if len(tick_ages) == len(partitions) and tick_ages else None,
+        tick_age_seconds=_seconds(max(tick_ages)) if len(tick_ages) >= max(1, of_log, len(partitions)) else None,
         clock_ahead_seconds=max((row["clock_offset_ms"] for row in partitions), default=0) / 1000,
     )
 

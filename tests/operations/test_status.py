@@ -96,6 +96,20 @@ async def test_what_waits_is_counted_with_the_age_of_its_oldest(world: World, co
     assert found.tick_age_seconds == pytest.approx(0, abs=30)
 
 
+async def test_a_partition_that_was_never_folded_had_no_tick(world: World, connection: Connection) -> None:
+    """Its neighbours' ticks say nothing about it."""
+    for partition in range(PARTITIONS):
+        ticked = await world.tick(partition)
+        await connection.folded(ticked.at)
+    everywhere = (await status(connection)).read_model
+    assert everywhere is not None
+    async with world.database.transaction() as writing:
+        await writing.execute("DELETE FROM checkpoints WHERE partition = $1", PARTITIONS - 1)
+    found = (await status(connection)).read_model
+    assert found is not None
+    assert (everywhere.tick_age_seconds is None, found.tick_age_seconds) == (False, None)
+
+
 async def test_replies_that_wait_and_sends_that_nobody_can_tell_about_are_counted(world: World, connection: Connection) -> None:
     await world.answered(THREAD, "Hello.")
     await world.answered(OTHER, "Hello.", reply="r2")

@@ -1,17 +1,15 @@
 """What a terminal and a script are shown of a conversation. Text of others is shown, and never obeyed: see `printable`."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-import typer
 from rich.table import Table
 from rich.text import Text
 
 from commands.durations import ago
-from commands.terminal import Complaint, console, printable
+from commands.terminal import Complaint, console, print_json, printable
 
 if TYPE_CHECKING:
     from operations.conversations import Listed, Said, Shown
@@ -88,7 +86,7 @@ def _clock(time_ms: int, now: datetime) -> str:
 
 def print_act(act: "Act", *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(plain_act(act), indent=2, ensure_ascii=False))
+        print_json(plain_act(act))
         return
     lines = [f"{act.conversation.id}: {'; '.join(act.changes) or 'nothing changed'}"]
     for said in act.withdrawn:

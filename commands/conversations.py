@@ -1,6 +1,5 @@
 """`prosa conversations`: who talks with us, what was said, and a person who steps in."""
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +8,7 @@ import typer
 from commands.acting import By, act_on
 from commands.conversation_view import lines_of, plain_act, plain_delivery, print_act, table_of, tell_delivery
 from commands.development_options import DATA_DIRECTORY, Directory
-from commands.terminal import console, plain, print_table, printable
+from commands.terminal import console, print_json, print_table, printable
 from projections.state import Status
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ def list_(
     offset = (page - 1) * limit
     found = act_on(data, lambda connection: listed(connection, statuses=status, owner=owner, limit=limit + 1, offset=offset))
     if as_json:
-        typer.echo(json.dumps([asdict(each) for each in found[:limit]], indent=2, ensure_ascii=False, default=plain))
+        print_json([asdict(each) for each in found[:limit]])
     elif found:
         print_table(table_of(found[:limit]))
         if len(found) > limit:
@@ -63,7 +62,7 @@ def show(
 
     found = act_on(data, look)
     if as_json:
-        typer.echo(json.dumps(asdict(found), indent=2, ensure_ascii=False, default=plain))
+        print_json(asdict(found))
     else:
         console.print(printable("\n".join(lines_of(found))), markup=False, soft_wrap=True)
 
@@ -100,7 +99,7 @@ def reply(
 
     done, delivered = act_on(data, act)
     if as_json:
-        typer.echo(json.dumps(plain_act(done) | plain_delivery(delivered), indent=2, ensure_ascii=False, default=plain))
+        print_json(plain_act(done) | plain_delivery(delivered))
         raise typer.Exit(1 if delivered.has_failed else 0)
     tell_delivery(delivered)
 

@@ -1,9 +1,8 @@
 """`prosa dead-letters`: what a consumer group gave up, and what is to become of it."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -12,7 +11,7 @@ from rich.text import Text
 from commands.acting import By, act_on
 from commands.development_options import DATA_DIRECTORY, Directory
 from commands.durations import ago
-from commands.terminal import Complaint, console, plain, print_table, printable
+from commands.terminal import Complaint, as_json, console, print_json, print_table, printable
 
 if TYPE_CHECKING:
     from operations.connection import Connection
@@ -41,7 +40,7 @@ def list_(
     status = None if everything else "open"
     found = act_on(data, lambda connection: letters(connection.database, status=status, group=group, limit=limit))
     if as_json:
-        typer.echo(json.dumps([_plain(letter) for letter in found], indent=2))
+        print_json([asdict(letter) for letter in found])
     elif found:
         print_table(_table(found, everything=everything))
     else:
@@ -58,7 +57,7 @@ def show(event: Event, group: Group = None, as_json: AsJson = False, data: Direc
 
     found = act_on(data, look)
     if as_json:
-        typer.echo(json.dumps(_plain(found), indent=2, ensure_ascii=False))
+        print_json(asdict(found))
     else:
         _print_history(found)
 
@@ -132,7 +131,7 @@ def _print_history(found: "History") -> None:
         f"conversation  {letter.conversation_id or '-'}",
         "",
         "The event, as the archive of the log has it:",
-        json.dumps(found.event.event, indent=2, ensure_ascii=False) if found.event else "it is not there",
+        as_json(found.event.event) if found.event else "it is not there",
         "",
         "What the log says about it since:" if found.since else "The log says nothing more about it.",
         *(_line(event) for event in found.since),
@@ -152,14 +151,9 @@ def _print_acts(acts: "Sequence[Act]", *, as_json: bool) -> None:
         told = [
             {"event": act.letter.event, "group": act.letter.group, "status": act.status, "outcome": act.outcome} for act in acts
         ]
-        typer.echo(json.dumps(told, indent=2))
+        print_json(told)
         return
     for act in acts:
-        console.print(f"{act.letter.event} ({act.letter.group}): {act.outcome}", markup=False, soft_wrap=True)
+        console.print(printable(f"{act.letter.event} ({act.letter.group}): {act.outcome}"), markup=False, soft_wrap=True)
     if not acts:
         console.print("No open dead letters.")
-
-
-def _plain(found: "Letter | History") -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(json.dumps(asdict(found), default=plain))
-    return told

@@ -1,7 +1,6 @@
 """`prosa doctor`: what is well, what is not, and what to do about it."""
 
 import asyncio
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +9,7 @@ from rich.markup import escape
 
 from commands.configured import addresses_here
 from commands.development_options import DATA_DIRECTORY, Directory
-from commands.terminal import console
+from commands.terminal import console, print_json
 
 if TYPE_CHECKING:
     from operations.doctor.findings import Finding
@@ -63,7 +62,7 @@ def _print_json(named: Named) -> None:
         }
         for check, finding in named
     ]
-    typer.echo(json.dumps({"findings": findings}, indent=2, ensure_ascii=False))
+    print_json({"findings": findings})
 
 
 def _print(named: Named) -> None:

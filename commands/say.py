@@ -1,7 +1,6 @@
 """`prosa say`: be a contact, on the terminal."""
 
 import asyncio
-import json
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
@@ -13,7 +12,7 @@ import typer
 
 from commands.configured import settings_of_run
 from commands.development_options import DATA_DIRECTORY, Directory
-from commands.terminal import Complaint, console, printable
+from commands.terminal import Complaint, console, print_json, printable
 
 if TYPE_CHECKING:
     from rich.status import Status as ConsoleStatus
@@ -59,7 +58,7 @@ def say(
             raise typer.Exit(INTERRUPTED) from None
     if as_json:
         told = {"sid": sid, "replies": list(heard.messages.values()), "silence": answers.silence, "failure": answers.failure}
-        typer.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        print_json(told)
     _explain(heard, answers, seconds)
 
 
@@ -93,7 +92,7 @@ class Heard:
             if sid not in self.messages:
                 self.told(f"Prosa: {printable(message['body'] or '[media]')}")
             if status != self.messages.get(sid, {}).get("status"):
-                self.told(f"       {status}")
+                self.told(f"       {printable(status)}")
             self.messages[sid] = {"sid": sid, "body": message["body"], "status": status}
 
     def typing(self) -> None:
@@ -119,7 +118,7 @@ async def _say(settings: "Settings", sender: str, text: str, wait: float, heard:
         async with aiohttp.ClientSession(settings.twilio_api_url, trust_env=False) as session:
             before: int = (await _get(session, phone))["last"]
             sid = await _write(session, sender, text)
-            heard.told(f"{sender}: {text}")
+            heard.told(printable(f"{sender}: {text}"))
             return sid, await _listen(lambda: _get(session, phone, after=before), database, sid, heard, wait)
     finally:
         await database.close()

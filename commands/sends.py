@@ -1,6 +1,5 @@
 """`prosa sends`: messages that did not simply go out, and what a person knows about them."""
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +9,7 @@ from rich.text import Text
 
 from commands.acting import act_on, decider
 from commands.development_options import DATA_DIRECTORY, Directory
-from commands.terminal import console, plain, print_table, printable
+from commands.terminal import console, print_json, print_table, printable
 
 if TYPE_CHECKING:
     from operations.connection import Connection
@@ -39,7 +38,7 @@ def list_(
 
     found = act_on(data, lambda connection: unsettled(connection.database, rejected_within_seconds=hours * 3600, limit=limit))
     if as_json:
-        typer.echo(json.dumps([asdict(send) for send in found], indent=2, ensure_ascii=False, default=plain))
+        print_json([asdict(send) for send in found])
     elif found:
         print_table(_table(found))
     else:
@@ -75,9 +74,9 @@ def resolve(
 
     settled = act_on(data, act)
     if as_json:
-        typer.echo(json.dumps(asdict(settled), indent=2))
+        print_json(asdict(settled))
     else:
-        console.print(f"{settled.reply}, part {settled.part}: {settled.outcome}", markup=False, soft_wrap=True)
+        console.print(printable(f"{settled.reply}, part {settled.part}: {settled.outcome}"), markup=False, soft_wrap=True)
 
 
 def _table(found: "list[Send]") -> Table:

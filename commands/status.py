@@ -1,7 +1,6 @@
 """`prosa status`: who serves what, how far behind it is, and what waits for whom."""
 
 import asyncio
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +14,7 @@ from rich.text import Text
 from commands.acting import act_on
 from commands.development_options import DATA_DIRECTORY, Directory
 from commands.durations import ago
-from commands.terminal import console, printable
+from commands.terminal import console, print_json, printable
 from telemetry import ranges
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ def status(
             return
     found = act_on(data, _look)
     if as_json:
-        typer.echo(json.dumps(document(found), indent=2))
+        print_json(document(found))
     else:
         console.print(_shown(found))
     if found.problems:
@@ -61,7 +60,7 @@ async def _look(connection: "Connection") -> "SystemStatus":
 
 async def _lines(connection: "Connection") -> None:
     while True:
-        typer.echo(json.dumps(document(await _look(connection))))
+        print_json(document(await _look(connection)), indent=None)
         await asyncio.sleep(LOOK_SECONDS)
 
 

@@ -1,13 +1,15 @@
-"""What all commands share: the two consoles, and what a user is told instead of a traceback."""
+"""What all commands share: the two consoles, the one form of JSON, and what a user is told instead of a traceback."""
 
+import json
 import unicodedata
 from datetime import datetime
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
-console = Console(highlight=False)
-complaints = Console(stderr=True, highlight=False)
+console = Console(highlight=False, emoji=False)
+complaints = Console(stderr=True, highlight=False, emoji=False)
 
 
 WIDE = 250
@@ -16,17 +18,28 @@ WIDE = 250
 
 def print_table(table: Table) -> None:
     """As wide as the terminal; wide where there is none."""
-    where = console if console.is_terminal else Console(highlight=False, width=WIDE)
+    where = console if console.is_terminal else Console(highlight=False, emoji=False, width=WIDE)
     where.print(table)
 
 
-_TURNS_WRITING_ROUND = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_TURNS_WRITING_ROUND = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Unicode's controls of direction: what follows one may be shown as if it stood elsewhere."""
 
 
 def printable(text: str) -> str:
     """The text without what could steer a terminal or the order of what is shown; line feeds stay."""
     return "".join(each if _is_harmless(each) else "\N{REPLACEMENT CHARACTER}" for each in text)
+
+
+def print_json(document: object, *, indent: int | None = 2) -> None:
+    """On standard output; on one line where the indent is None."""
+    typer.echo(as_json(document, indent=indent))
+
+
+def as_json(document: object, *, indent: int | None = 2) -> str:
+    """Letters of every script stand there as they are; what `printable` takes out is escaped, and so is lost to nobody."""
+    text = json.dumps(document, indent=indent, ensure_ascii=False, default=plain)
+    return "".join(each if _is_harmless(each) else f"\\u{ord(each):04x}" for each in text)
 
 
 def _is_harmless(character: str) -> bool:

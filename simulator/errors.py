@@ -2,6 +2,10 @@
 
 from typing import Any
 
+from fastapi import Request
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
 
 class RestError(Exception):
     """What Twilio answers instead of a resource. It names a code, never a number or a text."""
@@ -48,6 +52,14 @@ def invalid_parameter(name: str) -> RestError:
 def not_simulated(name: str) -> RestError:
     """Better a loud refusal than a message that goes out at once although it was scheduled."""
     return RestError(501, 20501, f"The stand-in does not simulate '{name}'")
+
+
+def http_error(request: Request, error: HTTPException) -> JSONResponse:
+    """A path or method that is not simulated answers as Twilio does."""
+    if error.status_code == 404:
+        return JSONResponse(not_found(request.url.path).resource(), 404)
+    code = {405: 20004, 403: 20403}.get(error.status_code, error.status_code)
+    return JSONResponse(RestError(error.status_code, code, error.detail).resource(), error.status_code, error.headers)
 
 
 FAILURES = {

@@ -8,7 +8,8 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from simulator import account_api, control_api, media_api, messages_api, typing_api
-from simulator.errors import RestError, not_found
+from simulator.errors import RestError, http_error
+from simulator.gate import Gate
 from simulator.phone import page
 from simulator.phone.beside import Beside
 from simulator.phone.desk import Desk
@@ -35,6 +36,7 @@ def create_app(settings: SimulatorSettings, beside: Beside | None = None) -> Fas
                 await beside.close()
 
     app = FastAPI(title="Twilio stand-in", lifespan=lifespan, openapi_url=None)
+    app.add_middleware(Gate)
     app.add_exception_handler(RestError, _refusal)
     app.add_exception_handler(HTTPException, _http_error)
     for router in (
@@ -57,9 +59,5 @@ async def _refusal(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
-    """A path or method that is not simulated answers as Twilio does."""
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
-    if error.status_code == 404:
-        return JSONResponse(not_found(request.url.path).resource(), 404)
-    code = {405: 20004, 403: 20403}.get(error.status_code, error.status_code)
-    return JSONResponse(RestError(error.status_code, code, error.detail).resource(), error.status_code, error.headers)
+    return http_error(request, error)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.simulator.stand_in import ANA, StandIn
+from tests.simulator.stand_in import ACCOUNT_SID, ANA, SENDER, StandIn, authorization
 
 MARK = {"X-Requested-With": "phone"}
 SAID = {"contact": ANA, "name": "Ana", "press": "text", "text": "Oi"}
@@ -66,6 +66,24 @@ async def test_no_other_site_may_use_the_control_plane(stand_in: StandIn, header
 @pytest.mark.parametrize("path", ["/", "/phone/live", "/simulator/phones"])
 async def test_a_name_that_was_made_to_point_here_sees_nothing(stand_in: StandIn, path: str) -> None:
     assert await look(stand_in, path, Host="evil.example:9000") == 421
+
+
+API = f"/2010-04-01/Accounts/{ACCOUNT_SID}"
+
+
+@pytest.mark.parametrize("path", [f"{API}.json", f"{API}/Messages.json", "/cdn/MM1/ME1", "/phone/static/phone.js", "/nothing"])
+async def test_no_route_answers_to_a_foreign_name_even_with_the_right_credentials(stand_in: StandIn, path: str) -> None:
+    assert await look(stand_in, path, **authorization(), Host="evil.example:9000") == 421
+
+
+@pytest.mark.parametrize("headers", [{"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}], ids=str)
+async def test_no_other_site_may_use_the_api_even_with_the_right_credentials(stand_in: StandIn, headers: dict[str, str]) -> None:
+    form = {"To": ANA, "From": SENDER, "Body": "Oi"}
+    url = f"{stand_in.url}{API}/Messages.json"
+    async with stand_in.http.post(url, data=form, headers={**authorization(), **headers}) as response:
+        assert response.status == 403
+    assert await look(stand_in, f"{API}/Messages.json", **authorization(), **headers) == 403
+    assert await stand_in.entries() == []
 
 
 @pytest.mark.parametrize("host", ["localhost:9000", "127.0.0.1:9000", "[::1]:9000", "simulator:9000", "phones.localhost"])

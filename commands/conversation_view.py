@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from commands.durations import ago
 from commands.terminal import Complaint, console, print_json, printable
+from operations.durations import ago
 
 if TYPE_CHECKING:
     from operations.conversations import Listed, Said, Shown

@@ -10,8 +10,8 @@ from rich.text import Text
 
 from commands.acting import By, act_on
 from commands.development_options import DATA_DIRECTORY, Directory
-from commands.durations import ago
 from commands.terminal import Complaint, as_json, console, print_json, print_table, printable
+from operations.durations import ago
 
 if TYPE_CHECKING:
     from operations.connection import Connection

@@ -13,8 +13,8 @@ from rich.text import Text
 
 from commands.acting import act_on
 from commands.development_options import DATA_DIRECTORY, Directory
-from commands.durations import ago
 from commands.terminal import console, print_json, printable
+from operations.durations import ago
 from telemetry import ranges
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from handlers.ticker import LATE_SECONDS
 from operations.doctor.findings import Finding, Group, error, well
 from operations.doctor.system import System
+from operations.durations import ago
 from streams.engines.redis_connection import unavailable_on_failure
 from streams.engines.redis_log import FIELD, stream_key
 from streams.envelope import name_of
@@ -24,14 +25,14 @@ async def clock(system: System) -> Sequence[Finding]:
     fresh_ms = now_ms - round((2 * tick_seconds + LATE_SECONDS) * 1000)
     for partition in range(system.settings.stream_partitions):
         if ticked_ms := await _last_tick_ms(system, partition, since_ms=fresh_ms):
-            return [well(Group.REACHABLE, f"A clock runs: the last tick is {_long(now_ms - ticked_ms)} old.")]
+            return [well(Group.REACHABLE, f"A clock runs: the last tick is {ago((now_ms - ticked_ms) / 1000)} old.")]
     looked_back = range(min(LOOKED_BACK, system.settings.stream_partitions))
     older_ms = max([await _last_tick_ms(system, partition, since_ms=0, most_pages=1) for partition in looked_back])
     if older_ms == 0:
         return [
             error(Group.MISSING, "No clock runs: the log has no recent tick, so no conversation goes idle or expires.", REMEDY)
         ]
-    told = f"the last tick is {_long(now_ms - older_ms)} old, and CLOCK_TICK_SECONDS is {tick_seconds:g}"
+    told = f"the last tick is {ago((now_ms - older_ms) / 1000)} old, and CLOCK_TICK_SECONDS is {tick_seconds:g}"
     return [error(Group.MISSING, f"No clock runs: {told}.", REMEDY)]
 
 
@@ -48,11 +49,3 @@ async def _last_tick_ms(system: System, partition: int, *, since_ms: int, most_p
             return 0
         newest, pages = f"({entries[-1][0].decode()}", pages + 1
     return 0
-
-
-def _long(milliseconds: int) -> str:
-    seconds = max(0.0, milliseconds / 1000)
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"

@@ -2,20 +2,39 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from itertools import product
 from math import nan
+
+from prometheus_client import Gauge
 
 import metrics
 from handlers.groups import Groups
+from metrics import Metric
 from projections.counts import Counts, count
 from projections.database import Database
-from streams.errors import ConfigurationError, TransientError
+from streams.errors import ConfigurationError, FatalError, TransientError
 from streams.lag import lag_after
-from streams.outage import Outage
+from streams.outage import Outage, place_of
 
 EVERY_SECONDS = 10.0
 LARGEST_SHARE = 0.01
 """Of all time at most so much is spent counting: the larger the tables, the rarer it is done."""
+
+BELIEVED_SECONDS = 120.0
+MISSED_COUNTS = 3
+"""What was counted is not known any more after the longer of the two: so many pauses, or so many seconds."""
+
+READ_MODEL = (
+    metrics.CONVERSATIONS,
+    metrics.DEAD_LETTERS,
+    metrics.SKIPPED_EVENTS,
+    metrics.UNCONFIRMED_REPLIES,
+    metrics.UNANSWERED_CONVERSATIONS,
+    metrics.OLDEST_UNANSWERED_AGE_SECONDS,
+    metrics.UNSENT_CONVERSATIONS,
+    metrics.OLDEST_UNSENT_AGE_SECONDS,
+)
 
 
 def pause_after(took_seconds: float) -> float:
@@ -26,7 +45,7 @@ def pause_after(took_seconds: float) -> float:
 async def count_regularly(
     what: str, counted: Callable[[], Awaitable[None]], pause: Callable[[float], float] = pause_after
 ) -> None:
-    """Count for ever. What cannot be counted now is counted later; what was counted before stays, and grows old."""
+    """Count for ever. What cannot be counted now, for whatever reason, is told once and counted later."""
     outage = Outage(f"cannot count {what}")
     while True:
         began = time.monotonic()
@@ -35,15 +54,19 @@ async def count_regularly(
             outage.over()
         except (TransientError, ConfigurationError) as error:
             outage.failed(error)
+        except Exception as error:  # noqa: BLE001 - a defect here must neither end the process nor the counting
+            outage.failed(FatalError(f"{type(error).__name__} at {place_of(error)}"))
         await asyncio.sleep(pause(time.monotonic() - began))
 
 
-class ReadModelGauges:
-    """What stands in the read model; the clock counts it, since there are few of it."""
+class CountedGauges:
+    """Gauges that a count sets. Once the last count is too long ago they are unknown: an old figure would hide a newer one."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, gauges: Sequence[Metric[Gauge]], count: Callable[[], Awaitable[None]]) -> None:
+        self._gauges = gauges
+        self._count = count
         self._counted_at = nan
+        self._believed_seconds = BELIEVED_SECONDS
 
     @property
     def age_seconds(self) -> float:
@@ -51,9 +74,33 @@ class ReadModelGauges:
         return time.monotonic() - self._counted_at
 
     async def count(self) -> None:
-        """Count, and set the gauges. Raises what the database raises."""
-        _show(await count(self._database))
+        """Count, and set the gauges. Raises what the count raises."""
+        began = time.monotonic()
+        await self._count()
         self._counted_at = time.monotonic()
+        self._believed_seconds = max(BELIEVED_SECONDS, MISSED_COUNTS * pause_after(self._counted_at - began))
+
+    def forget_what_is_old(self) -> None:
+        """Make the gauges NaN where nothing was counted for too long."""
+        if self.age_seconds <= self._believed_seconds:
+            return
+        for gauge in self._gauges:
+            for value in _values_of(gauge):
+                gauge.of(*value).set(nan)
+
+
+def _values_of(gauge: Metric[Gauge]) -> Iterable[tuple[str, ...]]:
+    """Every one that the list names, of each label."""
+    return product(*(values for values in gauge.labels.values() if not isinstance(values, str)))
+
+
+def read_model_gauges(database: Database) -> CountedGauges:
+    """What stands in the read model; the clock counts it, since there are few of it."""
+
+    async def show() -> None:
+        _show(await count(database))
+
+    return CountedGauges(READ_MODEL, show)
 
 
 def _show(counts: Counts) -> None:

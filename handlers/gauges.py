@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from math import nan
 
 import metrics
-from handlers.counting import ProjectorLag, ReadModelGauges
+from handlers.counting import CountedGauges, ProjectorLag
 from handlers.groups import Groups
 from handlers.ticker import Ticker
 from streams.heartbeat import Heartbeat
@@ -35,9 +35,10 @@ def observe_groups(groups: Groups, projector_lag: ProjectorLag) -> None:
     _observe_loops(groups.heartbeats)
 
 
-def observe_clock(ticker: Ticker, read_model: ReadModelGauges) -> None:
+def observe_clock(ticker: Ticker, read_model: CountedGauges) -> None:
     """How this clock stands."""
     metrics.TICK_AGE_SECONDS.of().set(ticker.tick_age_seconds)
+    read_model.forget_what_is_old()
     metrics.READ_MODEL_AGE_SECONDS.of().set(read_model.age_seconds)
     _observe_loops((ticker.heartbeat,))
 

@@ -14,7 +14,7 @@ from faststream.specification import AsyncAPI
 
 import metrics
 import tracing
-from handlers.counting import ProjectorLag, ReadModelGauges, count_regularly
+from handlers.counting import ProjectorLag, count_regularly, read_model_gauges
 from handlers.ending import Ending, stop_where_settings_are_wrong
 from handlers.gauges import observe_clock, observe_groups
 from handlers.groups import build_groups
@@ -85,7 +85,7 @@ def build_clock(settings: Settings) -> FastStream:
     event_log_ = event_log(settings)
     database = Database(settings.database_url.get_secret_value(), max_connections=2)
     ticker = Ticker(event_log_, database, settings)
-    read_model = ReadModelGauges(database)
+    read_model = read_model_gauges(database)
     vitals = Vitals(
         metrics.CLOCK,
         hung=lambda: hung([ticker.heartbeat], allowed_seconds=HUNG_SECONDS + settings.clock_tick_seconds),

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator
 
-from handlers.counting import EVERY_SECONDS, LARGEST_SHARE
+from handlers.counting import BELIEVED_SECONDS, EVERY_SECONDS, LARGEST_SHARE, MISSED_COUNTS
 from handlers.readiness import ANSWER_SECONDS, HUNG_SECONDS, SILENT_SECONDS
 from handlers.ticker import LATE_SECONDS
 from metrics import METRICS, OTHER, AnyMetric, Process
@@ -30,7 +30,8 @@ are for your own network. Nobody is asked for a password there, and `ready` name
 - Every process and worker tells of itself only: add up what counts (`sum`), and take the worst of what stands still (`max`).
 - What the clock counts in the read model is the same for several clocks: take the `max`, never the `sum`. It is counted every
   {EVERY_SECONDS:g} s at most, and less often where that would take more than {LARGEST_SHARE:.0%} of all time. While Postgres
-  is away the last count stays, and `prosa_read_model_age_seconds` grows. A scrape asks no server for anything.
+  is away `prosa_read_model_age_seconds` grows. What was counted is `NaN` once it is older than {BELIEVED_SECONDS:g} s, and than
+  {MISSED_COUNTS} such pauses: it would hide what another clock sees. A scrape asks no server for anything.
 - `NaN` or an absent series means unknown, never zero. Ages compare the log's stamps with the host's clock: hosts must keep time.
 - `prosa_inbound_to_sent_seconds` is measured at the call that Twilio answered, once per reply. A replay or a rebuild sends
   nothing, so that it measures nothing; a send whose outcome was found out later is left out, since nobody knows its moment.

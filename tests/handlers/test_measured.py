@@ -2,17 +2,31 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from math import isnan
+from types import SimpleNamespace
 
 import pytest
+from structlog.testing import capture_logs
 
 import metrics
-from handlers.counting import EVERY_SECONDS, count_regularly, pause_after
+from handlers.counting import (
+    BELIEVED_SECONDS,
+    EVERY_SECONDS,
+    MISSED_COUNTS,
+    READ_MODEL,
+    CountedGauges,
+    count_regularly,
+    pause_after,
+)
 from handlers.error_table import KNOWN_CODES
+from handlers.gauges import observe_clock
 from handlers.measured import MeasuredModel, handling
 from handlers.model import Answer, ModelFailed, ModelRefused, Question
+from handlers.ticker import Ticker
 from handlers.twilio_answers import Refused
 from handlers.twilio_client import TwilioClient
 from projections.changes import SENDER
+from settings import Settings
 from streams.delivery import Delivery
 from streams.errors import ConfigurationError, LogUnavailable, ReadModelUnavailable
 from streams.events import PersonReplied
@@ -160,6 +174,59 @@ async def test_what_cannot_be_counted_now_is_counted_later() -> None:
         counted += 1
 
     await while_running(count_regularly("something", count, lambda _: 0.0), lambda: eventually(lambda: counted >= 2))
+
+
+async def test_a_defect_in_the_counting_is_told_once_and_does_not_end_it() -> None:
+    tried = 0
+
+    async def count() -> None:
+        nonlocal tried
+        tried += 1
+        if tried < 4:
+            raise KeyError("+5511900000001")
+
+    with capture_logs() as lines:
+        await while_running(count_regularly("something", count, lambda _: 0.0), lambda: eventually(lambda: tried >= 5))
+    told = [line for line in lines if "cannot count something" in line["event"]]
+    assert [line["event"] for line in told] == ["cannot count something: waiting", "cannot count something: going on"]
+    assert "KeyError at test_measured.py" in told[0]["reason"]
+    assert "+55" not in str(told)
+
+
+@pytest.mark.parametrize(("took", "believed"), [(0.0, BELIEVED_SECONDS), (2.0, MISSED_COUNTS * pause_after(2.0))])
+async def test_what_was_counted_too_long_ago_is_not_known(took: float, believed: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that cannot reach Postgres would else page for what was answered long ago."""
+    now = 0.0
+    monkeypatch.setattr("handlers.counting.time", SimpleNamespace(monotonic=lambda: now))
+
+    async def count() -> None:
+        nonlocal now
+        now += took
+        metrics.OLDEST_UNANSWERED_AGE_SECONDS.of().set(400)
+        metrics.DEAD_LETTERS.of("sender").set(3)
+
+    gauges = CountedGauges(READ_MODEL, count)
+    await gauges.count()
+    now += believed
+    gauges.forget_what_is_old()
+    assert (held(metrics.OLDEST_UNANSWERED_AGE_SECONDS), held(metrics.DEAD_LETTERS, "sender")) == (400, 3)
+    now += 1
+    gauges.forget_what_is_old()
+    assert isnan(held(metrics.OLDEST_UNANSWERED_AGE_SECONDS))
+    assert all(isnan(held(metrics.DEAD_LETTERS, group)) for group in metrics.HANDLING)
+
+
+async def test_a_scrape_forgets_what_is_old(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def count() -> None:
+        metrics.OLDEST_UNSENT_AGE_SECONDS.of().set(900)
+
+    gauges = CountedGauges(READ_MODEL, count)
+    await gauges.count()
+    monkeypatch.setattr(CountedGauges, "age_seconds", BELIEVED_SECONDS + 1)
+    settings = Settings(_env_file=None)
+    observe_clock(Ticker(world.log, world.database, settings), gauges)
+    metrics.LOOP_AGE_SECONDS.clear()
+    assert isnan(held(metrics.OLDEST_UNSENT_AGE_SECONDS))
 
 
 async def while_running(work: Awaitable[None], look: Callable[[], Awaitable[object]]) -> None:

@@ -9,7 +9,7 @@ from handlers.parts import MOST_PARTS, PART_LIMIT, split
 from operations.changes import changes_between
 from operations.connection import Connection
 from operations.conversations import Listed
-from operations.errors import ActLapsed, ActRefused
+from operations.errors import ActLapsed, ActRefused, NotFoldedYet
 from operations.permission import why_not_act, why_not_release, why_not_reply
 from projections.reader import View
 from projections.state import Conversation, PartStatus, Reply, ReplyStatus, Status, ThreadState
@@ -38,21 +38,23 @@ async def take(connection: Connection, conversation: Listed, *, by: str) -> Act:
     Every act here raises `ActRefused`, `ActLapsed`, `LogUnavailable`, `ReadModelUnavailable`, and `NotFoldedYet` where it counts
     and nobody has seen it yet.
     """
-    act = await _act(connection, conversation, ConversationTaken(by=by), lambda view: why_not_act(view.state, conversation.id))
-    return _unless_lapsed(act, (act.conversation.status, act.conversation.taken_by) == (Status.HANDOFF, by))
+    taken = ConversationTaken(by=by, conversation=conversation.id)
+    act = await _act(connection, conversation, taken, lambda view: why_not_act(view.state, conversation.id))
+    return _unless_lapsed(act, conversation, (act.conversation.status, act.conversation.taken_by) == (Status.HANDOFF, by))
 
 
 async def release(connection: Connection, conversation: Listed, *, by: str) -> Act:
     """The AI answers again; what the contact wrote before counts as answered."""
-    released = ConversationReleased(by=by)
+    released = ConversationReleased(by=by, conversation=conversation.id)
     act = await _act(connection, conversation, released, lambda view: why_not_release(view.state, conversation.id))
-    return _unless_lapsed(act, act.conversation.status is not Status.HANDOFF)
+    return _unless_lapsed(act, conversation, act.conversation.status is not Status.HANDOFF)
 
 
 async def close(connection: Connection, conversation: Listed, *, by: str) -> Act:
     """It is over, and what was unanswered in it is nobody's task any more."""
-    act = await _act(connection, conversation, ConversationClosed(by=by), lambda view: why_not_act(view.state, conversation.id))
-    return _unless_lapsed(act, act.conversation.status is Status.CLOSED or act.conversation.id != conversation.id)
+    closed = ConversationClosed(by=by, conversation=conversation.id)
+    act = await _act(connection, conversation, closed, lambda view: why_not_act(view.state, conversation.id))
+    return _unless_lapsed(act, conversation, act.conversation.status is Status.CLOSED)
 
 
 async def reply(connection: Connection, conversation: Listed, text: str, *, by: str) -> tuple[Act, str]:
@@ -66,9 +68,9 @@ async def reply(connection: Connection, conversation: Listed, text: str, *, by: 
         raise ActRefused("there is nothing to say")
     if len(parts) > MOST_PARTS:
         raise ActRefused(f"that is too long: a reply has at most {MOST_PARTS} messages of {PART_LIMIT} characters")
-    said = PersonReplied(reply=str(ULID()), parts=parts, by=by)
+    said = PersonReplied(reply=str(ULID()), parts=parts, by=by, conversation=conversation.id)
     act = await _act(connection, conversation, said, lambda view: why_not_reply(view.state, conversation.id, view.log_time_ms))
-    return act, said.reply
+    return _unless_lapsed(act, conversation, act.conversation.is_open), said.reply
 
 
 async def _act(connection: Connection, conversation: Listed, data: AnyEventData, refusal: Callable[[View], str | None]) -> Act:
@@ -80,13 +82,16 @@ async def _act(connection: Connection, conversation: Listed, data: AnyEventData,
     await connection.folded(appended)
     after = await connection.look(conversation.thread)
     if after.state is None or after.state.conversation is None:
-        raise ActRefused(f"the thread of conversation {conversation.id} is gone from the read model")
+        raise NotFoldedYet(f"it stands in the log and will count; the read model is without conversation {conversation.id} now")
     return _report(before.state, after.state, after.state.conversation, after.log_time_ms)
 
 
-def _unless_lapsed(act: Act, has_come_about: bool) -> Act:
+def _unless_lapsed(act: Act, meant: Listed, has_come_about: bool) -> Act:
+    now = act.conversation
+    if now.id != meant.id:
+        raise ActLapsed(f"it was too late: conversation {meant.id} is over, and {now.id} has begun since")
     if not has_come_about:
-        raise ActLapsed(f"it was too late: conversation {act.conversation.id} is {act.conversation.status} by now")
+        raise ActLapsed(f"it was too late: conversation {now.id} is {now.status} by now")
     return act
 
 

@@ -77,6 +77,10 @@ def evolve(state: ThreadState, event: Event, partition: PartitionState) -> Threa
 def _apply(state: ThreadState, event: Event, partition: PartitionState) -> ThreadState:
     now_ms, policy = partition.log_time_ms, partition.policy
     match event.data:
+        case (PersonReplied() | ConversationTaken() | ConversationReleased() | ConversationClosed()) as data if _misses(
+            state, data
+        ):
+            return state
         case MessageReceived() as data:
             return _on_received(state, event, data, now_ms, policy)
         case MessageStatusChanged() as data:
@@ -115,6 +119,12 @@ def _apply(state: ThreadState, event: Event, partition: PartitionState) -> Threa
             return state
         case _:
             assert_never(event.data)
+
+
+def _misses(state: ThreadState, act: PersonReplied | ConversationTaken | ConversationReleased | ConversationClosed) -> bool:
+    """Whether a person meant a conversation that is not open any more: the act must not hit the one that came after it."""
+    conversation = state.open_conversation
+    return act.conversation is not None and (conversation is None or conversation.id != act.conversation)
 
 
 def _on_received(state: ThreadState, event: Event, data: MessageReceived, now_ms: int, policy: Policy) -> ThreadState:

@@ -1,15 +1,22 @@
-"""
-How events of old versions are read: one pure function per step, from the data of version n to that of version n + 1.
-
-There is none yet. The first one is entered as `("message.received", 1): add_language`, next to the golden file of version 2.
-"""
+"""How events of old versions are read: one pure function per step, from the data of version n to that of version n + 1."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 Upcaster = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
-UPCASTERS: dict[tuple[str, int], Upcaster] = {}
+
+def name_no_conversation(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Version 1 of a person's act meant whichever conversation was open."""
+    return {**data, "conversation": None}
+
+
+UPCASTERS: dict[tuple[str, int], Upcaster] = {
+    ("conversation.taken", 1): name_no_conversation,
+    ("conversation.released", 1): name_no_conversation,
+    ("conversation.closed", 1): name_no_conversation,
+    ("person.replied", 1): name_no_conversation,
+}
 
 
 def upcast(name: str, version: int, data: Mapping[str, Any]) -> Mapping[str, Any]:

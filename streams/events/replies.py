@@ -48,10 +48,16 @@ class ReplyFailed(EventData):
 
 
 class PersonReplied(EventData):
-    """A person answered. Always accepted; it answers everything that the contact wrote before."""
+    """
+    A person answered. It answers everything that the contact wrote before.
+
+    Always accepted, unless it names a conversation that is not the open one. Version 1 names none.
+    """
 
     name: ClassVar[str] = "person.replied"
+    version: ClassVar[int] = 2
 
     reply: str
     parts: tuple[str, ...] = Field(min_length=1)
     by: str
+    conversation: str | None = None

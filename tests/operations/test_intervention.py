@@ -1,11 +1,14 @@
 """A person steps in: what was decided on, what was written, and what came of it."""
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 
 from operations.connection import Connection
 from operations.conversations import Listed, listed, named
 from operations.errors import ActLapsed, ActRefused, NotFoldedYet
 from operations.intervention import close, release, reply, take
+from projections.reader import View
 from projections.state import ReplyKind, ReplyStatus, Status
 from streams.events import ConversationClosed, ConversationTaken, PersonReplied, SendStarted
 from tests.handlers.world import MINUTE_MS, World, thread_of
@@ -110,17 +113,59 @@ async def test_nothing_is_said_after_the_window(world: World, connection: Connec
     assert await world.facts(THREAD, PersonReplied.name) == []
 
 
-async def test_an_act_that_comes_too_late_says_so(world: World, connection: Connection, asked: Listed) -> None:
-    """Somebody closes between the look and the append."""
+def between_look_and_append(connection: Connection, happens: Callable[[], Awaitable[object]]) -> None:
     append = connection.append
 
-    async def closed_before(*given: object, **more: object) -> object:
-        await world.append(ConversationClosed(by="bia"), THREAD)
+    async def after_it(*given: object, **more: object) -> object:
+        await happens()
         return await append(*given, **more)  # type: ignore[arg-type]
 
-    connection.append = closed_before  # type: ignore[method-assign, assignment]
+    connection.append = after_it  # type: ignore[method-assign, assignment]
+
+
+async def test_an_act_that_comes_too_late_says_so(world: World, connection: Connection, asked: Listed) -> None:
+    """Somebody closes between the look and the append."""
+    between_look_and_append(connection, lambda: world.append(ConversationClosed(by="bia"), THREAD))
     with pytest.raises(ActLapsed, match="it was too late"):
         await take(connection, asked, by="ana")
+
+
+async def _say(connection: Connection, conversation: Listed, *, by: str) -> None:
+    await reply(connection, conversation, "Hello?", by=by)
+
+
+@pytest.mark.parametrize("act", [take, release, close, _say])
+async def test_an_act_leaves_the_conversation_alone_that_began_meanwhile(
+    world: World, connection: Connection, asked: Listed, act: Callable[..., Awaitable[object]]
+) -> None:
+    """It ends between the look and the append, and the contact writes again."""
+    await world.append(ConversationTaken(by="ana"), THREAD)
+    await world.state(THREAD)
+
+    async def another_begins() -> None:
+        await world.append(ConversationClosed(by="bia"), THREAD)
+        await world.write(THREAD, "Again")
+
+    between_look_and_append(connection, another_begins)
+    with pytest.raises(ActLapsed, match=f"{asked.id} is over, and .* has begun since"):
+        await act(connection, asked, by="ana")
+    state = await world.state(THREAD)
+    assert state.conversation is not None
+    assert (state.conversation.id != asked.id, state.conversation.status) == (True, Status.PENDING)
+    assert (len(state.unanswered), state.replies) == (1, ())
+
+
+async def test_what_stands_in_the_log_is_never_told_to_be_refused(world: World, connection: Connection, asked: Listed) -> None:
+    """The read model is made anew between the fold and the look."""
+    looks = iter([connection.look, _nothing_there])
+    connection.look = lambda thread: next(looks)(thread)  # type: ignore[method-assign]
+    with pytest.raises(NotFoldedYet, match="stands in the log and will count"):
+        await take(connection, asked, by="ana")
+    assert len(await world.facts(THREAD, ConversationTaken.name)) == 1
+
+
+async def _nothing_there(thread: str) -> View:
+    return View(None, 0, 0, 0)
 
 
 async def test_an_act_that_nobody_folds_stands_in_the_log_and_says_so(world: World, asked: Listed) -> None:
@@ -128,4 +173,4 @@ async def test_an_act_that_nobody_folds_stands_in_the_log_and_says_so(world: Wor
         await world.ownership.lose(partition)
     with pytest.raises(NotFoldedYet, match="stands in the log and will count"):
         await take(Connection(world.log, world.database, fold_seconds=0.1), asked, by="ana")
-    assert await world.facts(THREAD, ConversationTaken.name) == [ConversationTaken(by="ana")]
+    assert await world.facts(THREAD, ConversationTaken.name) == [ConversationTaken(by="ana", conversation=asked.id)]

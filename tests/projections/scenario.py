@@ -208,8 +208,9 @@ def failed(reply: str, first: str, last: str | None = None, *, sentence: str | N
     return Fact(data, event_id_of(reply))
 
 
-def person_replied(reply: str, *parts: str) -> Fact:
-    return Fact(PersonReplied(reply=reply, parts=parts or ("I am a person.",), by="ana"), event_id_of(reply))
+def person_replied(reply: str, *parts: str, conversation: str | None = None) -> Fact:
+    said = PersonReplied(reply=reply, parts=parts or ("I am a person.",), by="ana", conversation=conversation)
+    return Fact(said, event_id_of(reply))
 
 
 def started(reply: str, attempt: str, part: int = 0) -> Fact:
@@ -251,16 +252,16 @@ def status(attempt: str | None, status: str, *, code: int | None = None, sid: st
     return Fact(MessageStatusChanged(sid=sid or f"SM-{attempt}", status=status, error_code=code, attempt=attempt))
 
 
-def taken(by: str = "ana") -> Fact:
-    return Fact(ConversationTaken(by=by))
+def taken(by: str = "ana", *, conversation: str | None = None) -> Fact:
+    return Fact(ConversationTaken(by=by, conversation=conversation))
 
 
-def released() -> Fact:
-    return Fact(ConversationReleased(by="ana"))
+def released(conversation: str | None = None) -> Fact:
+    return Fact(ConversationReleased(by="ana", conversation=conversation))
 
 
-def closed() -> Fact:
-    return Fact(ConversationClosed(by="ana"))
+def closed(conversation: str | None = None) -> Fact:
+    return Fact(ConversationClosed(by="ana", conversation=conversation))
 
 
 def ticked() -> Fact:

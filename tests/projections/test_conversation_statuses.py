@@ -386,3 +386,37 @@ def test_what_we_say_and_what_is_repeated_leave_the_window_alone() -> None:
 
 def test_the_window_outlives_the_conversation() -> None:
     assert CLOSED.state.window_closes_at_ms == PENDING.state.window_closes_at_ms
+
+
+# ------------------------------------------------------------------------------------- an act that names its conversation
+
+
+def acts_on(conversation: str) -> tuple[Fact, ...]:
+    return (
+        taken(conversation=conversation),
+        released(conversation),
+        closed(conversation),
+        person_replied("p1", conversation=conversation),
+    )
+
+
+@pytest.mark.parametrize("act", acts_on("m1"), ids=("taken", "released", "closed", "replied"))
+def test_an_act_never_hits_the_conversation_that_came_after_the_one_it_meant(act: Fact) -> None:
+    before = CLOSED.when(received("m2"), taken("bia"))
+    assert before.conversation.id == "m2"
+    then = before.when(act)
+    assert (then.conversation, then.waiting, then.state.replies) == (before.conversation, before.waiting, before.state.replies)
+
+
+@pytest.mark.parametrize("act", acts_on("m1"), ids=("taken", "released", "closed", "replied"))
+@any_ended
+def test_an_act_on_a_conversation_that_ended_opens_none(before: History, act: Fact) -> None:
+    then = before.when(act)
+    assert (then.conversation, then.state.replies) == (before.conversation, before.state.replies)
+
+
+def test_an_act_that_names_the_open_conversation_counts() -> None:
+    told = ACTIVE.when(person_replied("p1", conversation="m1"), taken(conversation="m1"))
+    assert (told.status, told.reply("p1").by) == (Status.HANDOFF, "ana")
+    assert told.when(released("m1")).status is Status.ACTIVE
+    assert told.when(closed("m1")).conversation.closed_by is ClosedBy.PERSON

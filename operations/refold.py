@@ -53,7 +53,8 @@ class Refold:
     """
     Where the telling stands: it goes on after `position` of `epoch`.
 
-    `known` holds the messages by sid, also those from before the beginning.
+    `known` holds the messages by sid, also those from before the beginning. What cannot be folded is the last step: whoever told
+    on would tell of a thread that is not the read model's.
     """
 
     state: ThreadState
@@ -62,30 +63,40 @@ class Refold:
     known: dict[str, Message] = field(default_factory=dict)
     partition: PartitionState = field(default_factory=PartitionState)
     steps: list[Step] = field(default_factory=list)
+    has_stopped: bool = False
 
     def take(self, entries: Iterable[Archived]) -> None:
         """Fold entries in the order of the log: the thread's own, and whatever moves its partition's clock or rules."""
         for entry in entries:
             self.pass_silence(min(entry.log_time_ms, entry.appended_at_ms + self.partition.offset_ms))
+            if self.has_stopped:
+                return
             partition = advance(self.partition, entry.event, entry.appended_at_ms)
             self.partition = replace(partition, offset_ms=entry.log_time_ms - partition.appended_at_ms)
             self._take(entry)
 
     def pass_silence(self, until_ms: int) -> None:
         """Show the thread how late it is, at each deadline up to a log time."""
-        while (deadline := next_deadline_ms(self.state)) is not None and deadline <= until_ms:
+        while not self.has_stopped and (deadline := next_deadline_ms(self.state)) is not None and deadline <= until_ms:
             appended_at_ms = deadline - self.partition.offset_ms
             partition = replace(self.partition, appended_at_ms=appended_at_ms, policy_before=self.partition.policy)
-            changes = self._evolve(_tick(deadline), partition)
+            changes = self._folded(_tick(deadline), partition)
             self.steps.append(Step("", SILENCE, deadline, appended_at_ms, changes))
 
     def _take(self, entry: Archived) -> None:
         event = entry.event
-        changes = (f"skipped: {entry.skipped}",) if entry.skipped else self._evolve(event, self.partition)
+        changes = (f"skipped: {entry.skipped}",) if entry.skipped else self._folded(event, self.partition)
         if isinstance(event.data, ClockAdvanced):
             changes = (f"clock {self.partition.offset_ms // 60_000} minutes ahead", *changes)
         if changes or event.subject == self.state.thread:
             self.steps.append(Step(event.id, event.data.name, entry.log_time_ms, entry.appended_at_ms, changes))
+
+    def _folded(self, event: Event, partition: PartitionState) -> tuple[str, ...]:
+        try:
+            return self._evolve(event, partition)
+        except Exception as error:  # noqa: BLE001 - the projector passed it over, whatever it was; a person must see the rest
+            self.has_stopped = True
+            return (f"cannot be folded: {type(error).__name__}",)
 
     def _evolve(self, event: Event, partition: PartitionState) -> tuple[str, ...]:
         sid = getattr(event.data, "sid", None)

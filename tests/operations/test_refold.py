@@ -1,10 +1,11 @@
 """The story of a thread ends where its read model stands, though no tick was read for it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from operations.refold import SILENCE, Archived, Refold, Step
+from projections.conversation import evolve
 from projections.entries import timed, understand
 from projections.rows import dump_thread
 from projections.state import PartitionState, ThreadState
@@ -12,6 +13,7 @@ from streams.events import (
     ClockAdvanced,
     ClockTicked,
     ConversationTaken,
+    Event,
     MessageSent,
     PersonReplied,
     PolicyChanged,
@@ -153,3 +155,30 @@ def test_a_person_who_takes_over_is_named_with_what_was_withdrawn() -> None:
     changes = last(log).changes
     assert changes[:2] == ("status pending → handoff", "taken by ana")
     assert changes[-2:] == ("1 unanswered", "reply withdrawn")
+
+
+def failing(name: str) -> Callable[[ThreadState, Event, PartitionState], ThreadState]:
+    """A fold that such an event is too much for; its message might tell anything."""
+
+    def evolve_or_fail(state: ThreadState, event: Event, partition: PartitionState) -> ThreadState:
+        if event.data.name == name:
+            raise ValueError("Olá")
+        return evolve(state, event, partition)
+
+    return evolve_or_fail
+
+
+@pytest.mark.parametrize(("ill", "told"), [(ConversationTaken.name, ConversationTaken.name), (ClockTicked.name, SILENCE)])
+def test_a_story_stops_where_it_cannot_be_folded_and_says_so(monkeypatch: pytest.MonkeyPatch, ill: str, told: str) -> None:
+    log = Log()
+    log.receive(THREAD, "SM1")
+    if ill == ConversationTaken.name:
+        log.add(ConversationTaken(by="ana"), THREAD)
+    log.wait(49 * HOUR_MS)
+    log.receive(THREAD, "SM2")
+    monkeypatch.setattr("operations.refold.evolve", failing(ill))
+    story = refolded(log)
+    assert [step.name for step in story.steps] == ["message.received", told]
+    assert story.steps[-1].changes == ("cannot be folded: ValueError",)
+    story.pass_silence(log.now_ms + 100 * HOUR_MS)
+    assert len(story.steps) == 2

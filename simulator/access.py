@@ -2,22 +2,27 @@
 Who may call: API clients by basic auth, the control plane and the phone page from this machine only, unless they are opened.
 
 Every site that a browser on this machine shows could post to them too, and a foreign name may be made to point here (DNS
-rebinding). So the Host must be an address or a name without a dot, which no stranger can own, and where a browser says where a
-request comes from, that must be here.
+rebinding). So the Host must be an address, this machine's own name or the one it has in a network of containers, and where a
+browser says where a request comes from, that must be here.
 """
 
 import base64
 import binascii
 import hmac
-from ipaddress import ip_address
+import re
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from socket import gethostname
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from fastapi import Depends, HTTPException, Request
 
 from simulator.errors import not_found, unauthenticated
 from simulator.settings import SimulatorSettings
 from simulator.simulation import Simulation, simulation_of
+
+NAMES = frozenset({"localhost", "simulator"})
+"""Of the loopback, and of the container."""
+HOST = re.compile(r"(?:(?P<name>[A-Za-z0-9.-]+)|\[(?P<address>[0-9A-Fa-f:.]+)\])(?::[0-9]{1,5})?")
 
 
 def require_credentials(request: Request, simulation: Annotated[Simulation, Depends(simulation_of)]) -> None:
@@ -44,7 +49,7 @@ def require_loopback(request: Request) -> None:
 
 def refuse_foreign_names(request: Request) -> None:
     """Raise 421 for a Host that somebody else may own. A link from elsewhere may lead here."""
-    if not _is_our_own(request.headers.get("Host", "")):
+    if not _is_our_own(", ".join(request.headers.getlist("Host"))):
         raise HTTPException(421, "this address is known here as localhost or 127.0.0.1 only")
 
 
@@ -76,16 +81,18 @@ def _is_known(credentials: tuple[str, str], settings: SimulatorSettings) -> bool
 
 
 def _is_our_own(host: str) -> bool:
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-    except ValueError:
+    match = HOST.fullmatch(host)
+    if match is None:
         return False
-    return name != "" and ("." not in name or name.endswith(".localhost") or _is_address(name))
+    if match["address"] is not None:
+        return _is_address(IPv6Address, match["address"].lower())
+    name = match["name"].lower()
+    return name in {*NAMES, gethostname().lower()} or name.endswith(".localhost") or _is_address(IPv4Address, name)
 
 
-def _is_address(name: str) -> bool:
+def _is_address(version: type[IPv4Address] | type[IPv6Address], text: str) -> bool:
+    """As it is written by everybody: a browser sends no other form, and some programs take others for something else."""
     try:
-        ip_address(name)
+        return str(version(text)) == text
     except ValueError:
         return False
-    return True

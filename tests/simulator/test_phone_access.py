@@ -1,5 +1,6 @@
 """Who may use the phone page: pages of its own address, in a browser on this machine."""
 
+import socket
 from typing import Any
 
 import pytest
@@ -86,9 +87,45 @@ async def test_no_other_site_may_use_the_api_even_with_the_right_credentials(sta
     assert await stand_in.entries() == []
 
 
-@pytest.mark.parametrize("host", ["localhost:9000", "127.0.0.1:9000", "[::1]:9000", "simulator:9000", "phones.localhost"])
+@pytest.mark.parametrize(
+    "host", ["localhost:9000", "127.0.0.1:9000", "[::1]:9000", "simulator:9000", "phones.localhost", "LocalHost"]
+)
 async def test_its_own_names_are_known(stand_in: StandIn, host: str) -> None:
     assert await look(stand_in, Host=host) == 200
+
+
+async def test_the_machine_is_known_by_its_own_name(stand_in: StandIn) -> None:
+    assert await look(stand_in, Host=f"{socket.gethostname()}:9000") == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "com",
+        "evil:9000",
+        "evil.com",
+        "localhost.evil.com",
+        "evillocalhost",
+        "[::1].evil.com",
+        "[::1%25evil]",
+        "[127.0.0.1]",
+        "::1",
+        "evil%2ecom",
+        "127.0.0.1/evil.com",
+        "evil.com@127.0.0.1",
+        "127.1",
+        "0x7f000001",
+        "2130706433",
+        "127.0.0.01",
+        "127.0.0.1:",
+        "127.0.0.1:9000:1",
+        "localhost.",
+        "localhost_",
+        "",
+    ],
+)
+async def test_a_name_that_a_stranger_may_own_or_that_is_no_name_is_refused(stand_in: StandIn, host: str) -> None:
+    assert await look(stand_in, Host=host) == 421
 
 
 async def test_a_link_from_elsewhere_leads_to_the_page(stand_in: StandIn) -> None:

@@ -1,5 +1,7 @@
 """`prosa`: the commands for people."""
 
+import sys
+
 import aiohttp
 import typer
 
@@ -13,9 +15,10 @@ from commands.say import say
 from commands.sends import sends
 from commands.simulator import simulator
 from commands.status import status
-from commands.terminal import Complaint, complaints
+from commands.terminal import Complaint, complaints, printable
 from commands.version import common
 from streams.errors import FatalError, LogUnavailable, ProsaError, ReadModelUnavailable
+from telemetry import log_to_standard_error
 
 app = typer.Typer(
     name="prosa",
@@ -43,7 +46,9 @@ def main() -> None:
     from development.errors import DevelopmentError
     from simulator.embedded_errors import ServerError
 
+    log_to_standard_error()
     try:
+        _require_text(sys.argv[1:])
         app()
     except FatalError as error:
         _complain(str(error), error.exit_code)
@@ -59,9 +64,16 @@ def main() -> None:
         _complain(str(error))
 
 
+def _require_text(arguments: list[str]) -> None:
+    """Bytes that are no UTF-8 arrive as surrogates, which neither log nor Postgres take."""
+    for number, argument in enumerate(arguments, 1):
+        if any("\ud800" <= character <= "\udfff" for character in argument):
+            raise Complaint(f"argument {number} is not valid text: it is to be UTF-8")
+
+
 def _complain(sentences: str, exit_code: int = 1) -> None:
     for sentence in sentences.splitlines():
-        complaints.print(f"prosa: {sentence}", style="red", markup=False, soft_wrap=True)
+        complaints.print(printable(f"prosa: {sentence}"), style="red", markup=False, soft_wrap=True)
     raise SystemExit(exit_code) from None
 
 

@@ -71,6 +71,22 @@ def configure_logging(settings: Settings, *, process: str) -> None:
     _take_over_from_libraries(formatter, level)
 
 
+def log_to_standard_error() -> None:
+    """For a command, whose standard output is what a script reads: warnings and worse, as text."""
+    global _process
+    _process = "prosa"
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+            _finish,
+            *_as_text(is_verbose=False),
+        ],
+        logger_factory=_Lines,
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+    )
+
+
 def ranges(numbers: Iterable[int]) -> str:
     """Many numbers in one value of a line: `0-3,7`."""
     runs: list[list[int]] = []

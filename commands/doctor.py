@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from commands.configured import addresses_here
 from commands.development_options import DATA_DIRECTORY, Directory
-from commands.terminal import console, print_json
+from commands.terminal import console, print_json, printable
 
 if TYPE_CHECKING:
     from operations.doctor.findings import Finding
@@ -77,9 +77,9 @@ def _print(named: Named) -> None:
 
 
 def _print_finding(finding: "Finding") -> None:
-    console.print(f"  {SIGNS[finding.severity]} {escape(finding.sentence)}", soft_wrap=True)
+    console.print(f"  {SIGNS[finding.severity]} {escape(printable(finding.sentence))}", soft_wrap=True)
     if finding.remedy:
-        console.print(f"    → {escape(finding.remedy)}", soft_wrap=True)
+        console.print(f"    → {escape(printable(finding.remedy))}", soft_wrap=True)
 
 
 def _summary(named: Named) -> str:

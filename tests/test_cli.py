@@ -1,8 +1,10 @@
 """`prosa`: what the commands say, and what they say when something is wrong: one clear line, never a traceback."""
 
 import asyncio
+import json
 import re
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,17 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+import cli
 from cli import app
+from commands.doctor import _print
+from commands.terminal import Complaint
+from operations.doctor.findings import Group, error
 from simulator.servers import free_port
 from streams.errors import WRONG_SETTINGS
 from tests.acceptance.missing import without
 from tests.acceptance.processes import running_in
-from tests.acceptance.running import free_ports, prosa
+from tests.acceptance.running import PROSA, clean_environment, free_ports, prosa
+from tests.handlers.raw_server import answering, serving
 
 HOST = "127.0.0.1"
 
@@ -109,6 +116,50 @@ async def test_nobody_stands_in_for_twilio_in_production(tmp_path: Path) -> None
     options = ("--port", str(free_port()), "--open-control")
     code, output = await prosa("simulator", *options, directory=tmp_path, ENVIRONMENT="production", **safe)
     assert (code, complaint(output)) == (WRONG_SETTINGS, "ENVIRONMENT is production, where nobody stands in for Twilio")
+
+
+@pytest.mark.parametrize(
+    "names", [("conversations", "show"), ("dead-letters", "show"), ("sends", "resolve"), ("say",)], ids=" ".join
+)
+async def test_an_argument_that_is_no_text_is_refused_in_one_line(names: tuple[str, ...], tmp_path: Path) -> None:
+    code, output = await prosa(*names, "\udc9b", directory=tmp_path)
+    assert (code, complaint(output)) == (1, f"argument {len(names) + 1} is not valid text: it is to be UTF-8")
+
+
+def test_a_complaint_steers_no_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def complain() -> None:
+        raise Complaint("no dead letter's event id begins with \x1b[31mX\x9b:warning:")
+
+    monkeypatch.setattr(cli, "app", complain)
+    monkeypatch.setattr(sys, "argv", ["prosa"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert capsys.readouterr().err == "prosa: no dead letter's event id begins with \ufffd[31mX\ufffd:warning:\n"
+
+
+def test_the_doctor_prints_what_a_server_says_and_does_not_obey_it(capsys: pytest.CaptureFixture[str]) -> None:
+    told = [("Twilio call", error(Group.REACHABLE, "The account is \x1b[31m[red]x :warning:.", "look \u200fthere"))]
+    _print(told)
+    shown = capsys.readouterr().out
+    assert "The account is \ufffd[31m[red]x :warning:." in shown
+    assert "look \ufffdthere" in shown
+
+
+async def test_what_a_command_logs_leaves_its_json_alone(tmp_path: Path) -> None:
+    """The model refuses the key, which is logged, and the findings are told."""
+    async with serving(answering(401, {"error": {"message": "no"}})) as server:
+        settings = {"AI_MODEL": "openai:m", "OPENAI_API_KEY": "k", "OPENAI_BASE_URL": server.url}
+        process = await asyncio.create_subprocess_exec(
+            *(PROSA, "doctor", "--model", "--json"),
+            cwd=tmp_path,
+            env=clean_environment(**settings),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        output, errors = await asyncio.wait_for(process.communicate(), 60)
+    assert "model refused" in errors.decode()
+    assert json.loads(output)["findings"]
 
 
 async def test_saying_something_to_nobody_is_told_in_one_line(tmp_path: Path) -> None:

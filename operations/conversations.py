@@ -95,9 +95,11 @@ async def named(connection: Connection, name: str) -> Listed:
     """
     The conversation that a person means: by its id or the beginning of it, by its thread, or by the contact's address.
 
-    A contact's or a thread's name means the newest conversation there. Raises `ActRefused`, which lists the candidates, and
-    `ReadModelUnavailable`.
+    A contact's or a thread's name means the newest conversation there. Raises `ActRefused`, which lists the candidates, also for
+    an empty name, and `ReadModelUnavailable`.
     """
+    if not name.strip():
+        raise ActRefused("no conversation is named: give its id, the beginning of it, or the contact's address")
     async with connection.database.transaction(readonly=True) as reading:
         ids = [row["id"] for row in await reading.fetch(sql("conversations_named"), name, NAMED)]
         if name in ids:
@@ -148,9 +150,8 @@ async def _listed(
 
 def _conversation(row: Any) -> Listed:
     fields = dict(row)
-    log_time = datetime.fromtimestamp(fields.pop("log_time_ms") / 1000, UTC)
     since = _moment(fields.pop("unanswered_since_ms"))
-    return Listed(**fields | {"status": Status(fields["status"])}, unanswered_since=since, log_time=log_time)
+    return Listed(**fields | {"status": Status(fields["status"])}, unanswered_since=since)
 
 
 def _message(row: Any) -> Said:

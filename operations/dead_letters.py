@@ -67,16 +67,29 @@ class Act:
 
 
 async def letters(
-    database: Database, *, status: str | None = "open", group: str | None = None, prefix: str = "", limit: int = 100
+    database: Database,
+    *,
+    status: str | None = "open",
+    group: str | None = None,
+    prefix: str = "",
+    limit: int = 100,
+    oldest_first: bool = False,
 ) -> Sequence[Letter]:
-    """The newest dead letters of a status, or of any where that is None. Raises `ReadModelUnavailable`."""
+    """The newest dead letters of a status, or of any where that is None; or the oldest. Raises `ReadModelUnavailable`."""
     async with database.transaction(readonly=True) as connection:
-        rows = await connection.fetch(sql("dead_letters"), status, group, prefix, limit)
+        rows = await connection.fetch(sql("dead_letters"), status, group, prefix, limit, oldest_first)
     return [_letter(row) for row in rows]
+
+
+async def letters_to_redrive(database: Database, *, group: str | None = None) -> Sequence[Letter]:
+    """What one command redrives of all that are open: the oldest, so that the next command finds the newer ones."""
+    return await letters(database, group=group, limit=MOST_AT_ONCE, oldest_first=True)
 
 
 async def the_letter(database: Database, prefix: str, *, group: str | None = None) -> Letter:
     """The one dead letter whose event's id begins so. Raises `ActRefused` where there is none, or more than one."""
+    if not prefix.strip():
+        raise ActRefused("no dead letter is named: give its event's id, or how it begins")
     found = await letters(database, status=None, group=group, prefix=prefix, limit=MOST_NAMED + 1)
     exact = [letter for letter in found if letter.event == prefix] or found
     if not exact:

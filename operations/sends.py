@@ -140,6 +140,8 @@ async def drop(connection: Connection, reply: str, *, part: int | None, by: str,
 
 
 async def _in_doubt(connection: Connection, prefix: str, part: int | None, allowed: set[PartStatus]) -> InDoubt:
+    if not prefix.strip():
+        raise ActRefused("no reply is named: give its id, or how it begins")
     async with connection.database.transaction(readonly=True) as reading:
         rows = await reading.fetch(sql("replies_by_prefix"), prefix, 2)
     row = next((row for row in rows if row["id"] == prefix), rows[0] if rows else None)

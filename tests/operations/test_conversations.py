@@ -80,10 +80,17 @@ async def test_a_contact_and_a_thread_mean_their_newest_conversation(world: Worl
 
 async def test_a_name_that_may_mean_several_lists_them(world: World, connection: Connection) -> None:
     found = await written(world, thread_between(OURS, ANA), thread_between(OTHER_NUMBER, ANA))
-    for name in (ANA, found[0][:3], ""):
+    for name in (ANA, found[0][:3]):
         with pytest.raises(ActRefused) as refused:
             await named(connection, name)
         assert all(each in str(refused.value) for each in found)
+
+
+@pytest.mark.parametrize("name", ["", " "])
+async def test_an_empty_name_means_nobody_though_there_is_just_one(world: World, connection: Connection, name: str) -> None:
+    await written(world, thread_between(OURS, ANA))
+    with pytest.raises(ActRefused, match="no conversation is named: give its id"):
+        await named(connection, name)
 
 
 async def test_a_name_that_means_nothing_says_what_names_there_are(world: World, connection: Connection) -> None:

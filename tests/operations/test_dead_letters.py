@@ -60,6 +60,12 @@ async def test_an_id_may_be_cut_short_as_long_as_it_means_one(world: World) -> N
         await the_letter(world.database, "9Z")
 
 
+async def test_an_empty_id_means_none_though_there_is_just_one(world: World) -> None:
+    await given_up(world, await world.write(ANA))
+    with pytest.raises(ActRefused, match="no dead letter is named: give its event's id"):
+        await the_letter(world.database, "")
+
+
 async def test_one_event_that_two_groups_gave_up_is_told_apart_by_the_group(world: World) -> None:
     written = await given_up(world, await world.answered(ANA, "Hello."), SENDER)
     await given_up(world, written)

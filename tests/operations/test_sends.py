@@ -196,6 +196,12 @@ async def test_what_a_sender_holds_is_left_to_it_unless_it_was_seen_at_twilio(wo
     assert await statuses(world) == [SENT]
 
 
+async def test_an_empty_id_means_no_reply_though_there_is_just_one(world: World, connection: Connection) -> None:
+    await in_doubt(world, reply="r1")
+    with pytest.raises(ActRefused, match="no reply is named: give its id"):
+        await drop(connection, "", part=None, by="ana")
+
+
 async def test_a_reply_is_named_by_how_its_id_begins_if_that_means_one(world: World, connection: Connection) -> None:
     await in_doubt(world, reply="r1")
     await in_doubt(world, reply="r12", thread=BIA)

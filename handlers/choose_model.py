@@ -17,9 +17,9 @@ def reply_generators(settings: Settings) -> tuple[MeasuredModel, ...]:
 
 
 def turn_limits(settings: Settings) -> TurnLimits:
-    """How long and how often they are tried."""
+    """How long they are tried, and with which pauses."""
     return TurnLimits(
-        policy=RetryPolicy(settings.retry_max_attempts, settings.retry_base_seconds, settings.retry_max_seconds),
+        policy=RetryPolicy(base_seconds=settings.retry_base_seconds, max_seconds=settings.retry_max_seconds),
         request_timeout_seconds=settings.ai_request_timeout_seconds,
         turn_timeout_seconds=settings.ai_turn_timeout_seconds,
     )

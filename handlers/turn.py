@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import count
 
 from handlers.model import Answer, ModelFailed, ModelRefused, Question, ReplyGenerator, TurnFailed
 from handlers.parts import normalise
@@ -17,7 +18,11 @@ TIMER_SLACK_SECONDS = 0.001
 
 @dataclass(frozen=True, slots=True)
 class TurnLimits:
-    """How long and how often models are tried. An attempt of the policy is a round, in which every model is tried once."""
+    """
+    How long models are tried, and with which pauses.
+
+    An attempt of the policy is a round, in which every model is tried once; only the deadline bounds how many there are.
+    """
 
     policy: RetryPolicy
     request_timeout_seconds: float
@@ -35,16 +40,15 @@ async def answer_with_retries(
     The first answer that any model gives; the fallbacks follow the first model at once, and only then is there a pause.
 
     A model that refused is not asked again in this turn, and one that told when to come back is left alone until then.
-    Raises `TurnFailed` when all is used up, or as soon as the next try could not begin before the turn's deadline.
+    Raises `TurnFailed` when every model refused, or as soon as the next try could not begin before the turn's deadline.
     """
     turn = _Turn(generators, limits)
     try:
         async with asyncio.timeout_at(turn.deadline):
-            for attempt in range(1, limits.policy.max_attempts + 1):
+            for attempt in count(1):
                 if answer := await turn.ask_each(question):
                     return answer
-                if attempt < limits.policy.max_attempts:
-                    await turn.wait(limits.policy.pause_seconds(attempt, chance()))
+                await turn.wait(limits.policy.pause_seconds(attempt, chance()))
     except TimeoutError:
         turn.error = "turn timed out" if turn.error is None else f"turn timed out; {turn.error}"
     raise turn.failure()

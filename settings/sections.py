@@ -101,7 +101,10 @@ class Model(BaseModel):
     )
     ai_request_timeout_seconds: float = Field(30, gt=0, le=HOUR, description="Limit of one request to a model.")
     ai_turn_timeout_seconds: float = Field(
-        90, gt=0, le=HOUR, description="Limit of one whole answer, retries and fallbacks included."
+        90,
+        gt=0,
+        le=HOUR,
+        description="Limit of one whole answer; until then a model that fails is asked again, fallbacks in turn.",
     )
     ai_failure_sentence: NoneIsEmpty = Field(
         "Sorry, I cannot answer right now. Please try again later.",
@@ -142,7 +145,12 @@ class ClockAndRetries(BaseModel):
     """How often time is told, and how often work is tried."""
 
     clock_tick_seconds: float = Field(60, ge=0.01, le=HOUR, description="Between two ticks of the clock.")
-    retry_max_attempts: int = Field(5, ge=1, le=1000, description="Tries of one event in one group before it is a dead letter.")
+    retry_max_attempts: int = Field(
+        5,
+        ge=1,
+        le=1000,
+        description="Tries of one event in one group before it is a dead letter; not of a model, which the turn's limit bounds.",
+    )
     retry_base_seconds: float = Field(
         0.5, gt=0, le=HOUR, description="Wait before the second try; doubles each time, with jitter."
     )

@@ -48,8 +48,8 @@ def test_a_missing_library_is_named() -> None:
 
 
 def test_the_limits_are_the_settings() -> None:
-    limits = turn_limits(_settings(retry_max_attempts=2, retry_base_seconds=1, ai_turn_timeout_seconds=7))
-    assert (limits.policy.max_attempts, limits.policy.base_seconds, limits.turn_timeout_seconds) == (2, 1, 7)
+    limits = turn_limits(_settings(retry_base_seconds=1, retry_max_seconds=9, ai_turn_timeout_seconds=7))
+    assert (limits.policy.base_seconds, limits.policy.max_seconds, limits.turn_timeout_seconds) == (1, 9, 7)
 
 
 def test_pydantic_ai_loads_only_where_a_model_needs_it() -> None:

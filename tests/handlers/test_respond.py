@@ -25,7 +25,8 @@ from streams.events import (
 from tests.handlers.world import QUICK, SENTENCE, Model, World, Written, eventually, thread_of
 
 ANA = thread_of(1)
-FAILS = ModelFailed("by hand", "http_500")
+FAILS = ModelRefused("by hand", "http_400")
+"""For a turn that fails at once."""
 
 
 async def respond(responder: Responder, *written: Written) -> None:
@@ -219,12 +220,12 @@ async def never() -> str:
     return ""
 
 
-HANGS = TurnLimits(QUICK, request_timeout_seconds=0.02, turn_timeout_seconds=1.0)
+HANGS = TurnLimits(QUICK, request_timeout_seconds=0.02, turn_timeout_seconds=0.2)
 
 
-@pytest.mark.parametrize("failure", [FAILS, ModelRefused("by hand", "http_400"), "", "\x00 \r\n", never])
+@pytest.mark.parametrize("failure", [FAILS, ModelFailed("by hand", "http_500"), "", "\x00 \r\n", never])
 async def test_a_model_that_never_answers_ends_in_dead_letters_and_one_sentence(world: World, failure: Any) -> None:
-    model = Model([failure] * 20)
+    model = Model([failure] * 1000)
     responder = world.responder(model, limits=HANGS)
     first, second = await world.write(ANA, "Oi"), await world.write(ANA, "Alô?")
     await respond(responder, first, second)
@@ -234,7 +235,6 @@ async def test_a_model_that_never_answers_ends_in_dead_letters_and_one_sentence(
     assert letters == [
         {"event_id": each.event.id, "consumer_group": RESPONDER, "status": "open"} for each in sorted_by_id(first, second)
     ]
-    assert len(model.questions) <= QUICK.max_attempts
 
 
 def sorted_by_id(*written: Written) -> list[Written]:
@@ -275,7 +275,7 @@ async def test_without_a_sentence_the_contact_hears_nothing(world: World) -> Non
 
 
 async def test_a_redriven_message_is_answered(world: World) -> None:
-    model = Model([FAILS] * QUICK.max_attempts)
+    model = Model([FAILS])
     responder = world.responder(model)
     written = await world.write(ANA, "Oi")
     await respond(responder, written)
@@ -286,7 +286,7 @@ async def test_a_redriven_message_is_answered(world: World) -> None:
 
 
 async def test_a_redrive_after_the_end_answers_in_a_linked_conversation(world: World) -> None:
-    model = Model([FAILS] * QUICK.max_attempts)
+    model = Model([FAILS])
     responder = world.responder(model)
     written = await world.write(ANA, "Oi")
     await respond(responder, written)

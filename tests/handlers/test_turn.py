@@ -13,6 +13,8 @@ QUESTION = Question("ours|theirs", (), ("Hello",))
 ANSWER = Answer("Hi!", closes=False, hands_off=False, model="fake", input_tokens=1, output_tokens=1)
 EMPTY = Answer(" \n", closes=False, hands_off=False, model="fake", input_tokens=1, output_tokens=1)
 QUICK = RetryPolicy(max_attempts=3, base_seconds=0.001, max_seconds=0.002)
+GROWING = RetryPolicy(max_attempts=1, base_seconds=0.01, max_seconds=60)
+SOON = 0.4
 
 
 def _limits(policy: RetryPolicy = QUICK, request: float = 5.0, turn: float = 10.0) -> TurnLimits:
@@ -68,17 +70,24 @@ async def test_a_fallback_answers_at_once_when_the_model_fails() -> None:
     assert await _ask(Scripted([ModelRefused("first", "http_401")]), Scripted([ANSWER]), limits=slow) is ANSWER
 
 
-async def test_all_models_are_tried_in_order_and_only_so_often() -> None:
+@pytest.mark.parametrize("code", ["connection", "timeout", "http_429", "http_503"])
+async def test_an_outage_within_the_turn_is_outlasted_however_many_tries_it_takes(code: str) -> None:
+    away = [ModelFailed("fake", code)] * (10 * QUICK.max_attempts)
+    assert await _ask(Scripted([*away, ANSWER])) is ANSWER
+
+
+async def test_all_models_are_tried_in_order_in_each_round_until_the_deadline() -> None:
     model, fallback = Scripted([ModelFailed("first", "http_500")]), Scripted([ModelFailed("second", "http_503")])
-    failure = await _failure(model, fallback)
-    assert (failure.attempts, failure.error) == (6, "second: http_503")
+    failure = await _failure(model, fallback, limits=_limits(GROWING, turn=SOON))
+    assert (failure.attempts, failure.error) == (2 * len(model.asked_at), "second: http_503")
+    assert len(model.asked_at) > 4
     assert all(first < second for first, second in zip(model.asked_at, fallback.asked_at, strict=True))
 
 
 async def test_a_model_that_refused_is_not_asked_again() -> None:
     model, fallback = Scripted([ModelRefused("first", "http_401")]), Scripted([ModelFailed("second", "http_503")])
-    assert (await _failure(model, fallback)).attempts == 4
-    assert len(model.asked_at) == 1
+    assert (await _failure(model, fallback, limits=_limits(GROWING, turn=SOON))).attempts == 1 + len(fallback.asked_at)
+    assert (len(model.asked_at), len(fallback.asked_at) > 1) == (1, True)
 
 
 async def test_when_all_refuse_the_turn_ends_without_a_pause() -> None:
@@ -88,10 +97,10 @@ async def test_when_all_refuse_the_turn_ends_without_a_pause() -> None:
 
 
 async def test_a_model_that_hangs_is_given_up_and_the_next_one_asked() -> None:
-    limits = _limits(request=0.05)
-    assert await _ask(Scripted([_for_ever]), Scripted([ANSWER]), limits=limits) is ANSWER
-    failure = await _failure(Scripted([_for_ever]), limits=limits)
-    assert (failure.attempts, failure.error) == (3, "model 1 of 1: timeout")
+    slow = _limits(RetryPolicy(base_seconds=60, max_seconds=60), request=0.05)
+    assert await _ask(Scripted([_for_ever]), Scripted([ANSWER]), limits=slow) is ANSWER
+    failure = await _failure(Scripted([_for_ever]), limits=slow)
+    assert (failure.attempts, failure.error) == (1, "model 1 of 1: timeout")
 
 
 async def test_the_turn_ends_by_its_deadline_even_while_a_model_hangs() -> None:
@@ -122,17 +131,18 @@ async def test_a_model_that_asked_for_longer_than_the_turn_is_not_waited_for() -
 
 async def test_pauses_grow_between_rounds() -> None:
     model = Scripted([ModelFailed("first", "http_500")])
-    policy = RetryPolicy(max_attempts=3, base_seconds=0.05, max_seconds=60)
+    policy = RetryPolicy(base_seconds=0.05, max_seconds=60)
     with pytest.raises(TurnFailed):
-        await answer_with_retries([model], QUESTION, limits=_limits(policy), chance=lambda: 0.0)
+        await answer_with_retries([model], QUESTION, limits=_limits(policy, turn=0.3), chance=lambda: 0.0)
     first, second = (later - earlier for earlier, later in zip(model.asked_at, model.asked_at[1:], strict=False))
     assert first >= 0.049
     assert second >= 0.099
 
 
 async def test_failures_of_one_kind_have_one_fingerprint() -> None:
-    one, same = [await _failure(Scripted([ModelFailed("first", "http_500")])) for _ in range(2)]
-    other = await _failure(Scripted([ModelFailed("first", "http_503")]))
+    slow = _limits(RetryPolicy(base_seconds=60, max_seconds=60))
+    one, same = [await _failure(Scripted([ModelFailed("first", "http_500")]), limits=slow) for _ in range(2)]
+    other = await _failure(Scripted([ModelFailed("first", "http_503")]), limits=slow)
     assert one.fingerprint == same.fingerprint != other.fingerprint
 
 

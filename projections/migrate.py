@@ -4,6 +4,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
+import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
@@ -15,24 +16,32 @@ from streams.errors import FatalError
 
 NEWER = "the database was brought up to date by a newer version of Prosa"
 
+LOCK_SECONDS = 30.0
+"""How long a migration waits for another one, or for whoever else holds a lock that it needs: any login may take any."""
+LOCKED = (
+    "another migration runs, or somebody holds its lock or one on a table; who: SELECT pid, mode, granted FROM pg_locks "
+    "WHERE locktype IN ('advisory', 'relation')"
+)
+
 _FOLDER = Path(__file__).parent / "migrations"
 
 
 def migrate(database_url: str) -> Sequence[str]:
     """
-    Run every migration that the database lacks, in one transaction. Several at once wait for each other.
+    Run every migration that the database lacks, in one transaction. Several at once wait for each other, `LOCK_SECONDS` at most.
 
     Gives what the migrations could not do and somebody else must. Raises `ReadModelUnavailable`, and `FatalError` where the URL
-    is wrong or the database is newer than this version. Not to be called where an event loop runs.
+    is wrong, somebody else holds a lock, or the database is newer than this version. Not to be called where an event loop runs.
     """
     config = _config()
     remarks: list[str] = []
-    config.attributes.update(url=database_url, remarks=remarks)
+    config.attributes.update(url=database_url, remarks=remarks, lock_seconds=LOCK_SECONDS)
     with sorted_errors(database_url):
         try:
             command.upgrade(config, "head")
         except DBAPIError as error:
-            raise _as_the_driver_raised_it(error) from None
+            raised = _as_the_driver_raised_it(error)
+            raise FatalError(LOCKED) if isinstance(raised, asyncpg.LockNotAvailableError) else raised from None
         except CommandError:
             raise FatalError(NEWER) from None
     return remarks

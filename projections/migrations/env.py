@@ -15,6 +15,8 @@ _ONE_AT_A_TIME = 7_706_553_287
 
 
 def _migrate(connection: Connection) -> None:
+    timeout = {"timeout": f"{context.config.attributes['lock_seconds']:g}s"}
+    connection.execute(text("SELECT set_config('lock_timeout', :timeout, true)"), timeout)
     connection.execute(text(f"SELECT pg_advisory_xact_lock({_ONE_AT_A_TIME})"))
     connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
     context.configure(connection=connection, version_table_schema=SCHEMA)

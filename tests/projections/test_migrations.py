@@ -75,6 +75,21 @@ async def test_migrations_that_run_at_once_wait_for_each_other(database_url: str
     assert await connection.fetchval("SELECT count(*) FROM prosa.alembic_version") == 1
 
 
+@pytest.mark.parametrize("login", ["a reader's", "the owner's"])
+async def test_nobody_holds_the_migrations_up_for_ever(
+    login: str, database_url: str, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any login may take the lock of the migrations; the owner may lock a table too."""
+    await asyncio.to_thread(migrate, database_url)
+    monkeypatch.setattr("projections.migrate.LOCK_SECONDS", 0.2)
+    held = "SELECT pg_advisory_xact_lock(7706553287)" if login == "a reader's" else "LOCK TABLE prosa.alembic_version"
+    async with connection.transaction():
+        await connection.execute(held)
+        with pytest.raises(FatalError, match="another migration runs, or somebody holds its lock"):
+            await asyncio.wait_for(asyncio.to_thread(migrate, database_url), 10)
+    await asyncio.to_thread(migrate, database_url)
+
+
 async def test_the_plain_sql_makes_the_same_schema(database_url: str, connection: asyncpg.Connection, migrated_url: str) -> None:
     await connection.execute(migrations_as_sql())
 

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import BaseModel, ConfigDict
 
 from simulator.access import require_control
 from simulator.faults import FaultPlan
@@ -15,12 +14,13 @@ from simulator.inbound import InboundMessage
 from simulator.ledger import Kind, Ledger
 from simulator.messages_api import Running
 from simulator.phones import Phone
+from simulator.request_model import RequestModel
 from simulator.simulation import Simulation
 
 router = APIRouter(prefix="/simulator", dependencies=[Depends(require_control)])
 
 After = Annotated[int, Query(ge=0)]
-Wait = Annotated[float, Query(ge=0, le=60, alias="timeout")]
+Wait = Annotated[float, Query(ge=0, le=60, alias="timeout", allow_inf_nan=False)]
 
 
 @router.get("/health")
@@ -60,8 +60,7 @@ async def see_phone(address: str, simulation: Running, after: After = 0, wait_se
     return _phone_resource(simulation.account.phones.get(address), after, simulation)
 
 
-class PhoneSettings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class PhoneSettings(RequestModel):
     is_opted_out: bool | None = None
     has_read_receipts: bool | None = None
 

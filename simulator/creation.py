@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 from simulator.addresses import is_contact
 from simulator.errors import RestError, not_simulated
 from simulator.phones import Phone
+from simulator.request_model import has_lone_surrogate
 from simulator.settings import SimulatorSettings
 
 BODY_LIMIT = 1600
@@ -94,9 +95,11 @@ def _variables(text: str) -> dict[str, str]:
         return {}
     try:
         variables = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         variables = None
     if not isinstance(variables, dict) or not all(isinstance(value, str) for value in variables.values()):
+        raise RestError(400, 21656, "The ContentVariables Parameter is invalid")
+    if has_lone_surrogate(variables):
         raise RestError(400, 21656, "The ContentVariables Parameter is invalid")
     return variables
 

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from simulator.request_model import RequestModel
 
 
 class CreateFault(StrEnum):
@@ -23,11 +25,7 @@ class CreateFault(StrEnum):
         return self in {self.TOO_MANY_REQUESTS, self.ERROR_BEFORE, self.RESET_BEFORE, self.HANG_BEFORE}
 
 
-class Plan(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-
-class Rejection(Plan):
+class Rejection(RequestModel):
     """Refuse the next n creates with this code."""
 
     code: int
@@ -35,7 +33,7 @@ class Rejection(Plan):
     n: int = Field(default=1, ge=0)
 
 
-class CreateFaults(Plan):
+class CreateFaults(RequestModel):
     """How many of the next creates go wrong, in this order; then the rates, of the creates that are left."""
 
     too_many_requests: int = Field(default=0, ge=0, alias="429")
@@ -51,14 +49,14 @@ class CreateFaults(Plan):
     """After which a hanging create is reset, if the client has not given up."""
 
 
-class Failure(Plan):
+class Failure(RequestModel):
     """The next n messages that are accepted fail on their way with this code, and never reach the phone."""
 
     code: int
     n: int = Field(default=1, ge=0)
 
 
-class CallbackFaults(Plan):
+class CallbackFaults(RequestModel):
     lost_rate: float = Field(default=0.0, ge=0, le=1)
     duplicate_rate: float = Field(default=0.0, ge=0, le=1)
     delay_seconds: float = Field(default=0.0, ge=0)
@@ -68,7 +66,7 @@ class CallbackFaults(Plan):
     fail: Failure | None = None
 
 
-class FaultPlan(Plan):
+class FaultPlan(RequestModel):
     create: CreateFaults = CreateFaults()
     callbacks: CallbackFaults = CallbackFaults()
     listing_delay_seconds: float = Field(default=0.0, ge=0)

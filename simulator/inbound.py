@@ -2,33 +2,40 @@
 
 import json
 from base64 import b64decode
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from simulator.addresses import is_contact, is_phone, user_id_of, without_channel
 from simulator.media import CONTENT_TYPES, sample
 from simulator.messages import API_VERSION, Message
 from simulator.phones import opt_out_type
+from simulator.request_model import RequestModel
 
+MIME_TYPE = r"^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(; ?[A-Za-z0-9_-]+=[A-Za-z0-9_.+-]+)*$"
 SHORT_NAMES = {"voice": "audio", "contact": "contacts", "list": "interactive"}
 
 
-class Attachment(BaseModel):
+class Attachment(RequestModel):
     """Content is base64; without it a small sample of the type is sent."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    content_type: str
+    content_type: Annotated[str, Field(pattern=MIME_TYPE, max_length=200)]
     content: str | None = None
+
+    @field_validator("content")
+    @classmethod
+    def _is_base64(cls, content: str | None) -> str | None:
+        if content is not None:
+            b64decode(content)
+        return content
 
     def content_bytes(self) -> bytes:
         return sample(self.content_type) if self.content is None else b64decode(self.content)
 
 
-class Referral(BaseModel):
+class Referral(RequestModel):
     """The click-to-WhatsApp ad that a contact came from."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     ctwa_clid: str = "ARAbSimulatedClick"
     source_id: str = "120200000000000000"
     source_type: str = "ad"
@@ -37,7 +44,7 @@ class Referral(BaseModel):
     body: str = ""
 
 
-class InboundMessage(BaseModel):
+class InboundMessage(RequestModel):
     """
     One message from a contact.
 
@@ -45,7 +52,6 @@ class InboundMessage(BaseModel):
     not known yet. extra adds or replaces raw form fields. copies posts the same webhook that many times at once.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
     sender: str = Field(alias="from")
     to: str | None = None
     body: str = ""

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
@@ -13,6 +14,7 @@ from simulator.gate import Gate
 from simulator.phone import page
 from simulator.phone.beside import Beside
 from simulator.phone.desk import Desk
+from simulator.request_model import refused
 from simulator.settings import SimulatorSettings
 from simulator.simulation import started
 
@@ -38,6 +40,7 @@ def create_app(settings: SimulatorSettings, beside: Beside | None = None) -> Fas
     app = FastAPI(title="Twilio stand-in", lifespan=lifespan, openapi_url=None)
     app.add_middleware(Gate)
     app.add_exception_handler(RestError, _refusal)
+    app.add_exception_handler(RequestValidationError, refused)
     app.add_exception_handler(HTTPException, _http_error)
     for router in (
         account_api.router,

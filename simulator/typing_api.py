@@ -25,7 +25,7 @@ async def show_typing(request: Request, simulation: Running) -> JSONResponse:
 async def show_typing_by_json(request: Request, simulation: Running) -> JSONResponse:
     try:
         fields = json.loads(await request.body())
-    except ValueError:
+    except (ValueError, RecursionError):
         raise invalid_parameter("body") from None
     if not isinstance(fields, dict):
         raise invalid_parameter("body")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
@@ -21,6 +21,7 @@ from simulator.phone.live import Live
 from simulator.phone.rendering import STATIC, length, rendered
 from simulator.phone.switches import GROUPS, SWITCHES, positions, switched
 from simulator.phone.writing import Pressed, messages_of
+from simulator.request_model import RequestModel
 
 DONE = 204
 JUMPS = {"20 minutes later": 20, "25 hours later": 25 * 60}
@@ -98,10 +99,9 @@ async def write(pressed: Pressed, request: Request, desk: AtDesk) -> None:
         await desk.simulation.injection.write(message, str(request.base_url).rstrip("/"))
 
 
-class SwitchTurned(BaseModel):
+class SwitchTurned(RequestModel):
     """`to` is the position's number in its list; nothing turns it off."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     name: str
     to: Annotated[int, Field(ge=0)] | None
 
@@ -114,8 +114,7 @@ async def turn_switch(turned: SwitchTurned, desk: AtDesk) -> None:
     desk.board = switched(desk.board, switch, turned.to)
 
 
-class PhoneTurned(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class PhoneTurned(RequestModel):
     contact: str
     has_read_receipts: bool
 
@@ -126,8 +125,7 @@ async def turn_receipts(turned: PhoneTurned, desk: AtDesk) -> None:
     desk.simulation.account.change_phone(turned.contact, phone.is_opted_out, turned.has_read_receipts)
 
 
-class Jump(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Jump(RequestModel):
     minutes: Annotated[int, Field(gt=0, le=60 * 24 * 400)]
 
 
@@ -140,8 +138,7 @@ async def advance_clock(jump: Jump, desk: AtDesk) -> Response:
     return response
 
 
-class PersonActs(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class PersonActs(RequestModel):
     contact: str
     act: str
     text: Annotated[str, Field(max_length=4096)] = ""

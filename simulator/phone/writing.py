@@ -5,11 +5,12 @@ from base64 import b64encode
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from simulator.inbound import Attachment, InboundMessage
 from simulator.phone.contacts import LONGEST_NAME
 from simulator.phone.pictures import landscape
+from simulator.request_model import RequestModel
 
 _BURST = ("Oi!", "Vocês abrem hoje?", "É para duas pessoas")
 _PLACE = {"latitude": -23.561414, "longitude": -46.655881, "label": "MASP", "address": "Av. Paulista, 1578, São Paulo"}
@@ -25,10 +26,9 @@ class Press(StrEnum):
     BUTTON = "button"
 
 
-class Pressed(BaseModel):
+class Pressed(RequestModel):
     """The contact's address is checked with the message that is made of it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     contact: str
     name: Annotated[str, Field(max_length=LONGEST_NAME)]
     press: Press

@@ -53,14 +53,14 @@ def _address(number: int) -> str:
 
 
 async def _write_everywhere(bench: Bench, text: str) -> None:
-    """As body, profile name, place, button, media type, unknown message type; as the answer, and as a fault's code."""
+    """As body, profile name, place, button, a picture's text, unknown message type; as the answer, and as a fault's code."""
     write = bench.stand_in.write
     await write(ANA, body=text.strip(), profile_name=text)
     for number in range(1, 5):
         await write(_address(number), type="location", label=text, address=text)
         await write(_address(number), type="button", button_text=text, button_payload=text)
         await write(_address(number), type=text, body=text)
-        await write(_address(number), type="image", body=text, media={"content_type": text, "content": "AAAA"})
+        await write(_address(number), type="image", body=text, media={"content_type": "image/png", "content": "AAAA"})
     await bench.stand_in.send(text, to=ANA)
     await bench.stand_in.send("with a picture", to=ANA, media_url=["https://evil.example/%22%3E%3Cscript%3E.png"])
 

@@ -22,6 +22,7 @@ NOT_OFFERED = {"KAFKA_BOOTSTRAP_SERVERS", "REDIS_PERSISTENCE_VOUCHED"}
 """Compose brings a log of its own, and its settings are known."""
 LOOPBACK = re.compile(r"\$\{[A-Z]+_ADDRESS:-127\.0\.0\.1:\d+\}:\d+")
 PINNED = re.compile(r"[^:@]+(:v?\d+(\.\d+)*(-[a-z]+)?|@sha256:[0-9a-f]{64})")
+SECRET = "0123456789abcdef"
 ENTRY = re.compile(r"^([a-z0-9._-]+==\S+)", re.MULTILINE)
 
 
@@ -109,14 +110,48 @@ def test_only_the_migrations_know_the_owners_password() -> None:
     assert who == {"postgres", "migrate"}
 
 
-def test_valkey_keeps_what_it_acknowledged() -> None:
-    command = services()["valkey"]["command"]
-    options = dict(zip(command[1::2], command[2::2], strict=True))
+@pytest.fixture
+def valkey_started(tmp_path: Path) -> tuple[str, dict[str, str]]:
+    """The command line of the server that its container's command starts, and the settings that it reads."""
+    server = tmp_path / "valkey-server"
+    server.write_text('#!/bin/sh\nprintf "%s\\n" "$*"\nexec cat\n', encoding="utf-8")
+    server.chmod(0o755)
+    command = [interpolated(word) for word in services()["valkey"]["command"]]
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "REDISCLI_AUTH": SECRET}
+    done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)  # noqa: S603 - our own words
+    line, *settings = done.stdout.splitlines()
+    return line, dict(each.split(maxsplit=1) for each in settings)
 
-    assert options["--appendonly"] == "yes"
-    assert options["--appendfsync"] == "always"
-    assert options["--maxmemory-policy"] == "noeviction"
-    assert "requirepass" in command[1]
+
+def interpolated(word: str) -> str:
+    """As compose does it where only the password is given."""
+    given = re.sub(r"\$\{[A-Z_]+:-([^}]*)\}", r"\1", word)
+    return re.sub(r"\$\{VALKEY_PASSWORD:\?[^}]*\}", SECRET, given).replace("$$", "$")
+
+
+def test_valkey_keeps_what_it_acknowledged(valkey_started: tuple[str, dict[str, str]]) -> None:
+    _, settings = valkey_started
+
+    assert settings["appendonly"] == "yes"
+    assert settings["appendfsync"] == "always"
+    assert settings["maxmemory-policy"] == "noeviction"
+    assert settings["save"] == '""'
+
+
+def test_valkey_refuses_what_is_new_before_the_kernel_kills_it(valkey_started: tuple[str, dict[str, str]]) -> None:
+    _, settings = valkey_started
+
+    assert settings["maxmemory"] == "1gb"
+    assert "VALKEY_MAXMEMORY" in (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+
+
+def test_nobody_reads_valkeys_password_in_the_list_of_processes(valkey_started: tuple[str, dict[str, str]]) -> None:
+    line, settings = valkey_started
+
+    assert SECRET not in line
+    assert settings["requirepass"] == SECRET
+    assert "VALKEY_PASSWORD" not in str(services()["valkey"]["command"])
+    assert "VALKEY_PASSWORD" not in str(services()["valkey"]["healthcheck"])
 
 
 def test_production_is_the_default_and_has_no_secret_of_its_own() -> None:
@@ -125,6 +160,7 @@ def test_production_is_the_default_and_has_no_secret_of_its_own() -> None:
     optional = dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", text))
 
     assert optional.pop("ENVIRONMENT") == Environment.PRODUCTION
+    assert optional.pop("VALKEY_MAXMEMORY")
     assert all(name.endswith("_ADDRESS") for name in optional)
     assert required <= variables("production.env")
     assert required <= variables("trial.env")

@@ -24,7 +24,7 @@ def decider(meaning: str) -> Any:
 By = Annotated[str, decider("Who decides; the log keeps it.")]
 
 
-def act_on(data: Path, work: "Callable[[Connection], Awaitable[_Result]]") -> _Result:
+def act_on(data: Path | None, work: "Callable[[Connection], Awaitable[_Result]]") -> _Result:
     """What `work` returns, given a connection to the system that a command in this directory is meant for."""
     from operations.connection import connected
 

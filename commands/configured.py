@@ -1,40 +1,56 @@
-"""Which system a command speaks to: the one of `prosa dev` where one runs here, else the one of the environment."""
+"""Which system a command speaks to: the one that the environment names, else the one of `prosa dev` where one runs here."""
 
 import os
+import sys
 from pathlib import Path
 
+from commands.development_options import directory_of
+from commands.terminal import complaints
 from development.directory import RunDirectory
-from settings import Environment, Settings, load_database_url, load_settings
+from settings import Environment, Settings, load_database_url, load_settings, read_settings
+
+NAMING = frozenset({"REDIS_URL", "DATABASE_URL"})
+"""Whoever sets one of these in the environment means that system, whatever runs beside."""
 
 
-def settings_here(data: Path) -> Settings:
+def settings_here(data: Path | None) -> Settings:
     """
     The settings of the system that a command is meant for.
 
-    Where `prosa dev` runs in the directory `data`, its addresses come before the environment's and `.env`'s, which were not
-    used to start it; with `ENVIRONMENT=production` in the environment nobody looks there. Raises `ConfigurationError`.
+    A directory that is given means the `prosa dev` there. Without one, `REDIS_URL` or `DATABASE_URL` in the environment and
+    production, in the environment or in `.env`, mean the system of these settings; else it is that of the `prosa dev` in
+    `.prosa`, where one runs. Raises `ConfigurationError`, and `DevelopmentError` where nothing runs in the directory given.
     """
     return load_settings(**addresses_here(data))
 
 
-def database_url_here(data: Path) -> str:
-    """The read model of the same system; no other setting needs to be right. Raises `ConfigurationError`."""
+def database_url_here(data: Path | None) -> str:
+    """The read model of the same system; no other setting needs to be right. Raises what `settings_here` raises."""
     return addresses_here(data).get("database_url") or load_database_url()
 
 
-def addresses_here(data: Path) -> dict[str, str]:
-    """What `prosa dev` in this directory was started with, by field of the settings; nothing where none is to be looked for."""
-    directory = RunDirectory(data)
-    if os.environ.get("ENVIRONMENT", "").lower() == Environment.PRODUCTION or not directory.is_claimed:
+def addresses_here(data: Path | None) -> dict[str, str]:
+    """What the `prosa dev` that is meant was started with, by field of the settings; nothing where it is the environment's."""
+    if data is None and (_names_a_system() or not RunDirectory(directory_of(data)).is_claimed):
         return {}
-    return _fields(directory)
+    return _fields(directory_of(data))
 
 
-def settings_of_run(data: Path) -> Settings:
+def settings_of_run(data: Path | None) -> Settings:
     """The settings of the `prosa dev` in this directory and of no other system. Raises `DevelopmentError` where none runs."""
-    return load_settings(**_fields(RunDirectory(data)))
+    return load_settings(**_fields(directory_of(data)))
 
 
-def _fields(directory: RunDirectory) -> dict[str, str]:
-    given = {name.lower(): value for name, value in directory.read_addresses().items()}
+def _names_a_system() -> bool:
+    if any(value and name.upper() in NAMING for name, value in os.environ.items()):
+        return True
+    settings, problems = read_settings()
+    return settings.environment is Environment.PRODUCTION or any(problem.name == "ENVIRONMENT" for problem in problems)
+
+
+def _fields(path: Path) -> dict[str, str]:
+    """Says whose they are, unless a script reads along: a system that is not the one meant must not go unnoticed."""
+    given = {name.lower(): value for name, value in RunDirectory(path).read_addresses().items()}
+    if "--json" not in sys.argv:
+        complaints.print(f"of prosa dev in {path}", style="dim", markup=False, soft_wrap=True)
     return {name: value for name, value in given.items() if name in Settings.model_fields}

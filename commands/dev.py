@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from commands.development_options import DATA_DIRECTORY, Directory
+from commands.development_options import DATA_DIRECTORY, RunsIn, directory_of
 from commands.terminal import console
 from development.plan import Ports
 
@@ -24,7 +24,7 @@ def dev(
         int, _port("Health and metrics of the first worker; the others and the clock follow.")
     ] = PORTS.metrics,
     workers: Annotated[int, typer.Option(min=1, max=32, help="Processes that share the partitions out.")] = 1,
-    data: Directory = DATA_DIRECTORY,
+    data: RunsIn = DATA_DIRECTORY,
 ) -> None:
     """Run everything on this machine: Valkey, Postgres, webhook, handlers, clock and a Twilio simulator. Ctrl-C stops it."""
     from development.directory import RunDirectory
@@ -32,4 +32,4 @@ def dev(
     from development.plan import Plan
 
     ports = Ports(port, simulator_port, valkey_port, postgres_port, metrics_port)
-    run(Plan(ports, workers, RunDirectory(data)), console)
+    run(Plan(ports, workers, RunDirectory(directory_of(data))), console)

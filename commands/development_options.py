@@ -7,6 +7,27 @@ import typer
 
 from development.directory import DEFAULT_DIRECTORY
 
-DATA_DIRECTORY = DEFAULT_DIRECTORY
+DATA_DIRECTORY = None
+"""Nothing was given: `directory_of` says where that is, and `commands.configured` whether it is meant."""
 
-Directory = Annotated[Path, typer.Option("--data", help="Where the embedded servers keep their data.", file_okay=False)]
+Directory = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        help=f"The directory of the prosa dev that is meant. Not given: {DEFAULT_DIRECTORY}, where one runs there and the "
+        "environment sets neither REDIS_URL nor DATABASE_URL, and neither it nor .env sets ENVIRONMENT=production.",
+        file_okay=False,
+        show_default=False,
+    ),
+]
+
+RunsIn = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", help="Where the embedded servers keep their data.", file_okay=False, show_default=str(DEFAULT_DIRECTORY)
+    ),
+]
+
+
+def directory_of(given: Path | None) -> Path:
+    return given or DEFAULT_DIRECTORY

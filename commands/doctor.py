@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 
 from commands.configured import addresses_here
-from commands.development_options import DATA_DIRECTORY, Directory
+from commands.development_options import DATA_DIRECTORY, Directory, directory_of
 from commands.terminal import console, print_json, printable
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ async def _examine(data: Directory, *, twilio: bool, model: bool) -> Named:
     given = addresses_here(data)
     settings, problems = read_settings(**given)
     checks = all_checks(model_seconds=settings.ai_request_timeout_seconds, calls_twilio=twilio, asks_model=model)
-    async with opened(settings, problems, directory=data.absolute() if given else None) as system:
+    async with opened(settings, problems, directory=directory_of(data).absolute() if given else None) as system:
         return await examine(system, checks)
 
 

@@ -1,6 +1,7 @@
 """`prosa migrate`: the schema of the read model."""
 
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -24,9 +25,16 @@ def migrate(
         typer.echo(migrations.migrations_as_sql(after))
         return
     try:
-        remarks = migrations.migrate(database_url_here(data))
+        url = database_url_here(data)
+        remarks = migrations.migrate(url)
     except ReadModelUnavailable as error:
         raise Complaint(f"Postgres does not answer: {error}; start it, or set DATABASE_URL to where it listens") from None
     for remark in remarks:
         console.print(remark, style="yellow", soft_wrap=True)
-    console.print("The database is up to date.")
+    console.print(f"The database {_place(url)} is up to date.", markup=False, soft_wrap=True)
+
+
+def _place(url: str) -> str:
+    """Where it is, without a name or a password."""
+    parts = urlsplit(url)
+    return f"{parts.netloc.rpartition('@')[2]}{parts.path}"

@@ -25,6 +25,10 @@ Written by `make docs` from the settings themselves; change `settings/sections.p
 - With `ENVIRONMENT=production` a process refuses to start with `SECRET_KEY` or `TWILIO_AUTH_TOKEN` missing, default or
   shorter than {SHORTEST_SECRET} characters, without `TWILIO_ACCOUNT_SID`, with a `PUBLIC_BASE_URL` that is not https, and on
   a Redis that could lose what it acknowledged. `prosa migrate` needs `DATABASE_URL` only.
+- A command speaks to the system of these settings if `REDIS_URL` or `DATABASE_URL` is set in the environment itself, or
+  `ENVIRONMENT=production` in the environment or in `.env`. Else, where `prosa dev` runs in `.prosa`, it speaks to that run,
+  with the run's addresses before those of `.env`, and says so on standard error, unless it prints JSON. `--data` names the
+  directory of the run that is meant, whatever is set; `prosa say` always speaks to a run.
 - `prosa doctor` checks all of it against the running system, and says for each finding what to do.
 
 🔒 marks what is a secret, or an address that may hold one: it is never logged or shown.

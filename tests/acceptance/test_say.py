@@ -66,7 +66,8 @@ async def test_ctrl_c_ends_the_waiting_without_a_word(dev: Prosa) -> None:
             stderr=asyncio.subprocess.STDOUT,
         )
         assert process.stdout is not None
-        said = await asyncio.wait_for(process.stdout.readline(), SECONDS)
+        where, said = [await asyncio.wait_for(process.stdout.readline(), SECONDS) for _ in range(2)]
+        assert where.decode() == "of prosa dev in .prosa\n"
         process.send_signal(signal.SIGINT)
         rest = await asyncio.wait_for(process.stdout.read(), SECONDS)
         assert (await process.wait(), said.decode(), rest) == (130, "whatsapp:+5511999990000: Olá!\n", b"")

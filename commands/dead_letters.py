@@ -66,13 +66,17 @@ def show(event: Event, group: Group = None, as_json: AsJson = False, data: Direc
 def redrive(
     by: By,
     event: Annotated[str | None, typer.Argument(metavar="[EVENT]", help="The event's id, or how it begins.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All that are open, the oldest first.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All that are open, the oldest first; 10,000 at most.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Together with --all: do it.")] = False,
     group: Group = None,
     as_json: AsJson = False,
     data: Directory = DATA_DIRECTORY,
 ) -> None:
-    """Let the group handle a dead letter again, and tell what came of it."""
+    """
+    Let the group handle a dead letter again, and tell what came of it.
+
+    Exit code 0 where each is handled again, 1 where one was refused or has failed again.
+    """
     from operations import dead_letters as operation
 
     if everything == (event is not None):
@@ -82,12 +86,12 @@ def redrive(
         if event is not None:
             letter = await operation.the_letter(connection.database, event, group=group)
             return [await operation.redrive(connection, letter, by=by)]
-        found = await operation.letters(connection.database, group=group, limit=operation.MOST_AT_ONCE)
+        found = await operation.letters_to_redrive(connection.database, group=group)
         if found and not yes:
             raise Complaint(f"{len(found)} dead letters would be handled again; add --yes")
         return await operation.redrive_each(connection, found, by=by)
 
-    _print_acts(act_on(data, act), as_json=as_json)
+    _tell(act_on(data, act), "redriven", as_json=as_json)
 
 
 @dead_letters.command(epilog='Example: prosa dead-letters discard 01KAH3V5T2 --reason "answered by telephone"')
@@ -99,14 +103,18 @@ def discard(
     as_json: AsJson = False,
     data: Directory = DATA_DIRECTORY,
 ) -> None:
-    """Decide that nothing will be done about a dead letter."""
+    """
+    Decide that nothing will be done about a dead letter.
+
+    Exit code 0 where that is so now, 1 where somebody else decided otherwise meanwhile.
+    """
     from operations import dead_letters as operation
 
     async def act(connection: "Connection") -> "Sequence[Act]":
         letter = await operation.the_letter(connection.database, event, group=group)
         return [await operation.discard(connection, letter, by=by, reason=reason)]
 
-    _print_acts(act_on(data, act), as_json=as_json)
+    _tell(act_on(data, act), "discarded", as_json=as_json)
 
 
 def _table(found: "Sequence[Letter]", *, everything: bool) -> Table:
@@ -144,6 +152,13 @@ def _line(archived: "Archived") -> str:
     said = archived.event["data"]
     details = ", ".join(f"{key} {said[key]}" for key in _DETAILS if said.get(key) is not None)
     return f"  {archived.log_time:%Y-%m-%d %H:%M:%S}  {name:22}  {details}".rstrip()
+
+
+def _tell(acts: "Sequence[Act]", wanted: str, *, as_json: bool) -> None:
+    """Ends with exit code 1 where a dead letter has not come to the status that was wanted."""
+    _print_acts(acts, as_json=as_json)
+    if any(act.status != wanted for act in acts):
+        raise typer.Exit(1)
 
 
 def _print_acts(acts: "Sequence[Act]", *, as_json: bool) -> None:

@@ -1,4 +1,4 @@
--- Dead letters, the newest first. Their age counts by the clock of their partition, a development offset included.
+-- Dead letters, the newest first, or where $5 the oldest. Their age counts by the clock of their partition, a development offset included.
 SELECT letters.event_id, letters.consumer_group, letters.owner, letters.thread, letters.conversation_id, letters.status, letters.error,
        letters.fingerprint, letters.attempts, letters.at,
        extract(epoch FROM now() - letters.at)::float + coalesce(checkpoints.clock_offset_ms, 0) / 1000.0::float AS age_seconds
@@ -8,5 +8,5 @@ LEFT JOIN checkpoints ON checkpoints.partition = threads.partition
 WHERE ($1::text IS NULL OR letters.status = $1)
   AND ($2::text IS NULL OR letters.consumer_group = $2)
   AND starts_with(letters.event_id, $3)
-ORDER BY letters.at DESC, letters.event_id DESC
+ORDER BY CASE WHEN $5 THEN letters.at END, CASE WHEN $5 THEN letters.event_id END, letters.at DESC, letters.event_id DESC
 LIMIT $4

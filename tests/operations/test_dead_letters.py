@@ -3,8 +3,9 @@
 import pytest
 
 from handlers.attempts import Attempts
+from operations import dead_letters as operation
 from operations.connection import Connection
-from operations.dead_letters import Letter, discard, history, letters, redrive, redrive_each, the_letter
+from operations.dead_letters import Letter, discard, history, letters, letters_to_redrive, redrive, redrive_each, the_letter
 from operations.errors import ActRefused
 from projections.changes import RESPONDER, SENDER
 from streams.events import ConversationClosed, ConversationTaken, DeadLetterDiscarded, EventDeadLettered, RedriveRequested
@@ -170,6 +171,14 @@ async def test_all_that_are_open_are_redriven_the_oldest_first(world: World, con
     ]
     await send(world.sender(), older)
     assert world.twilio.bodies() == ["older", "newer"]
+
+
+async def test_of_more_than_one_command_redrives_the_oldest_come_first(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operation, "MOST_AT_ONCE", 2)
+    written = [await given_up(world, await world.write(ANA)) for _ in range(3)]
+    found = await letters_to_redrive(world.database)
+    assert [letter.event for letter in found] == [each.event.id for each in written[:2]]
+    assert [letter.event for letter in await letters_to_redrive(world.database, group=SENDER)] == []
 
 
 async def test_a_redrive_whose_handler_fails_again_has_all_its_tries(world: World, connection: Connection) -> None:

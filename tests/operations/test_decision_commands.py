@@ -2,10 +2,15 @@
 
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+import commands.dead_letters
+from cli import app
+from operations.dead_letters import Act, Letter
 from projections.changes import RESPONDER
 from projections.state import ReplyStatus
 from streams.events import EventDeadLettered
@@ -87,6 +92,27 @@ async def test_all_are_redriven_only_by_who_says_yes(system: System, terminal: T
     assert await terminal("dead-letters", "redrive", "--all", "--yes") == (0, "No open dead letters.\n")
     for wrong in (("redrive",), ("redrive", event, "--all")):
         assert (await terminal("dead-letters", *wrong))[0] == 2
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["told", "json"])
+@pytest.mark.parametrize(
+    ("command", "statuses", "code"),
+    [
+        ("redrive", ["redriven"], 0),
+        ("redrive", ["redriven", "refused"], 1),
+        ("redrive", ["open"], 1),
+        ("discard", ["discarded"], 0),
+        ("discard", ["redriven"], 1),
+        ("redrive", [], 0),
+    ],
+)
+def test_the_exit_code_tells_whether_it_was_done(
+    command: str, statuses: list[str], code: int, options: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    letter = Letter("01K", "sender", "default", THREAD, None, "open", "ValueError", "f", 3, datetime.now(UTC), 1.0)
+    monkeypatch.setattr(commands.dead_letters, "act_on", lambda *_: [Act(letter, status, "so it ended") for status in statuses])
+    done = CliRunner().invoke(app, ["dead-letters", command, "01K", *options])
+    assert (done.exit_code, done.output.count("so it ended")) == (code, len(statuses))
 
 
 async def test_a_send_that_nobody_can_tell_about_is_listed_and_sent_again_when_a_person_says_so(

@@ -31,14 +31,15 @@ class Timeline:
     """
     A thread as it is folded now, and the last steps that led there.
 
-    `log_time_ms` is the log's clock by now, reckoned on from the last entry that was folded. `window_closes_at_ms` is until when
-    WhatsApp lets us write freely; 0 if the contact never wrote.
+    `log_time_ms` is the log's clock by now. `window_closes_at_ms` is until when
+    WhatsApp lets us write freely; 0 if the contact never wrote. `open_dead_letters` wait for a person.
     """
 
     conversation: Conversation | None
     window_closes_at_ms: int
     log_time_ms: int
     steps: tuple[Step, ...]
+    open_dead_letters: int = 0
 
 
 async def timeline(connection: Connection, thread: str, *, limit: int = 20) -> Timeline:
@@ -57,8 +58,7 @@ async def timeline(connection: Connection, thread: str, *, limit: int = 20) -> T
         await _go_on(reading, refold, row)
     _keep(connection.refolds, refold)
     state = load_thread(row["state"])
-    now_ms = row["log_time_ms"] + row["since_ms"]
-    return Timeline(state.conversation, state.window_closes_at_ms, now_ms, tuple(refold.steps[-limit:]))
+    return Timeline(state.conversation, state.window_closes_at_ms, row["log_time_ms"], tuple(refold.steps[-limit:]), len(state.dead_letters))
 
 
 async def _begun(reading: DatabaseConnection, kept: Refold | None, thread: str, row: Any) -> Refold:

@@ -1,5 +1,4 @@
 -- Conversations as a person sees them, the most recently active first; what waits in them is known of those that are a thread's newest.
--- log_time_ms is the partition's clock by now: reckoned on from the last entry that was folded, by this server's clock alone.
 WITH found AS (
     SELECT *
     FROM conversations
@@ -12,9 +11,7 @@ SELECT found.id, found.owner, found.thread, found.status, found.closed_by, found
        found.next_deadline_at, found.ended_at, found.previous_conversation_id,
        coalesce(json_array_length(threads.state -> 'unanswered'), 0) AS unanswered,
        (threads.state -> 'unanswered' -> 0 ->> 'at_ms')::bigint AS unanswered_since_ms,
-       checkpoints.appended_at_ms + checkpoints.clock_offset_ms
-           + (extract(epoch FROM clock_timestamp() - checkpoints.updated_at) * 1000)::bigint AS log_time_ms
+       (SELECT prosa.log_time()) AS log_time
 FROM found
-JOIN checkpoints USING (partition)
 LEFT JOIN threads ON threads.thread = found.thread AND threads.state -> 'conversation' ->> 'id' = found.id
 ORDER BY found.last_activity_at DESC, found.id DESC

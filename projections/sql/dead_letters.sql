@@ -1,10 +1,8 @@
--- Dead letters, the newest first, or where $5 the oldest. Their age counts by the clock of their partition, a development offset included.
+-- Dead letters, the newest first, or where $5 the oldest. Their age is by the log's clock.
 SELECT letters.event_id, letters.consumer_group, letters.owner, letters.thread, letters.conversation_id, letters.status, letters.error,
        letters.fingerprint, letters.attempts, letters.at,
-       extract(epoch FROM now() - letters.at)::float + coalesce(checkpoints.clock_offset_ms, 0) / 1000.0::float AS age_seconds
+       extract(epoch FROM (SELECT prosa.log_time()) - letters.at)::float AS age_seconds
 FROM dead_letters AS letters
-LEFT JOIN threads ON threads.thread = letters.thread
-LEFT JOIN checkpoints ON checkpoints.partition = threads.partition
 WHERE ($1::text IS NULL OR letters.status = $1)
   AND ($2::text IS NULL OR letters.consumer_group = $2)
   AND starts_with(letters.event_id, $3)

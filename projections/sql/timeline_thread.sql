@@ -1,7 +1,6 @@
--- A thread as it is folded, with its partition's clock; and how long ago that moved, by this server's own clock alone.
+-- A thread as it is folded, and the log's clock by now.
 SELECT threads.partition, threads.state, checkpoints.epoch, checkpoints.position,
-       checkpoints.appended_at_ms + checkpoints.clock_offset_ms AS log_time_ms,
-       (extract(epoch FROM clock_timestamp() - checkpoints.updated_at) * 1000)::bigint AS since_ms
+       (extract(epoch FROM prosa.log_time()) * 1000)::bigint AS log_time_ms
 FROM threads
 JOIN checkpoints USING (partition)
 WHERE threads.thread = $1

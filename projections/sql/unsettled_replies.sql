@@ -4,13 +4,11 @@ SELECT replies.id, replies.owner, replies.thread, replies.kind, replies.status, 
        letters.error
 FROM replies
 LEFT JOIN dead_letters AS letters ON letters.event_id = replies.event_id AND letters.consumer_group = 'sender'
-LEFT JOIN threads ON threads.thread = replies.thread
-LEFT JOIN checkpoints ON checkpoints.partition = threads.partition
 WHERE replies.status = 'unconfirmed'
    OR (replies.status = 'accepted' AND replies.parts @> '[{"status": "started"}]')
    OR (
        replies.status = 'failed'
-       AND letters.at >= now() + make_interval(secs => coalesce(checkpoints.clock_offset_ms, 0) / 1000.0) - make_interval(secs => $1)
+       AND letters.at >= (SELECT prosa.log_time()) - make_interval(secs => $1)
    )
 ORDER BY replies.status = 'unconfirmed' DESC, replies.at DESC, replies.id DESC
 LIMIT $2

@@ -1,5 +1,7 @@
 """What a person is shown of conversations: from Postgres alone."""
 
+from datetime import timedelta
+
 import pytest
 
 from operations.connection import Connection
@@ -47,11 +49,13 @@ async def test_a_list_can_be_of_some_statuses_and_of_one_owner(world: World, con
 
 
 async def test_what_waits_is_counted_with_its_age(world: World, connection: Connection) -> None:
+    world.clock.ahead_ms = -3_600_000
     await written(world, THREADS[0], THREADS[0], THREADS[0])
     [found] = await listed(connection)
     assert found.unanswered == 3
     assert found.unanswered_since == found.opened_at
-    assert found.log_time >= found.last_activity_at > found.opened_at
+    assert found.log_time > found.last_activity_at > found.opened_at
+    assert found.log_time - found.opened_at > timedelta(minutes=59)
 
 
 async def test_an_ended_conversation_has_nothing_waiting_though_its_thread_has(world: World, connection: Connection) -> None:

@@ -1,6 +1,7 @@
 """The status: it looks everywhere, tells what it could not see, and makes nothing."""
 
 import re
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,20 +11,25 @@ import pytest
 from commands.status import document
 from operations.clock import advance
 from operations.connection import Connection, connected
+from operations.conversations import listed
+from operations.dead_letters import letters
 from operations.status import status
+from operations.timeline import timeline
+from projections.counts import count
 from projections.database import Database
 from settings import Settings
 from simulator.servers import free_port
 from streams.engines.redis_connection import Client
-from streams.events import ConversationTaken, EventDeadLettered, SendStarted, SendUnconfirmed
+from streams.events import ClockAdvanced, ConversationTaken, EventDeadLettered, SendStarted, SendUnconfirmed
 from streams.log import Holder
-from streams.partitions import partition_of
+from streams.partitions import partition_of, partition_subject
 from tests.handlers.world import PARTITIONS, World, thread_of
 from tests.streams.conftest import redis
 
 __all__ = ["redis"]
 
 THREAD, OTHER = thread_of(0), thread_of(1)
+HOUR_MS = 3_600_000
 NOWHERE = f"postgresql://nobody@127.0.0.1:{free_port()}/nothing"
 
 
@@ -94,6 +100,37 @@ async def test_what_waits_is_counted_with_the_age_of_its_oldest(world: World, co
         assert waiting.oldest_seconds == pytest.approx(7 * 60, abs=30)
     assert found.clock_ahead_seconds == 7 * 60
     assert found.tick_age_seconds == pytest.approx(0, abs=30)
+
+
+async def test_a_projector_that_stands_still_does_not_make_what_waits_younger(world: World, connection: Connection) -> None:
+    """Ages are by the clock on the wall, and not by the last entry that was folded: in the status, the list and the timeline."""
+    world.clock.ahead_ms = -2 * HOUR_MS
+    asked = await world.write(THREAD)
+    await world.append(EventDeadLettered(event=asked.event.id, group="sender", attempts=5, error="E", fingerprint="f"), THREAD)
+    await world.state(THREAD)
+    found = (await status(connection)).read_model
+    assert found is not None
+    [letter] = await letters(connection.database)
+    [conversation] = await listed(connection)
+    story = await timeline(connection, THREAD)
+    since = (conversation.log_time - conversation.last_activity_at).total_seconds()
+    ages = found.unanswered_by_ai.oldest_seconds, found.dead_letters["sender"].oldest_seconds, letter.age_seconds, since
+    assert ages == pytest.approx((7200,) * 4, abs=30)
+    assert story.log_time_ms == pytest.approx(time.time() * 1000, abs=30_000)
+    assert (await count(connection.database)).oldest_unanswered_seconds == pytest.approx(7200, abs=30)
+
+
+async def test_the_clock_that_runs_furthest_ahead_is_that_of_every_partition(world: World, connection: Connection) -> None:
+    """An advance that was cut short moved some partitions; the next tick moves the rest."""
+    await world.write(THREAD)
+    await world.state(THREAD)
+    elsewhere = (partition_of(THREAD, PARTITIONS) + 1) % PARTITIONS
+    moved = await world.append(ClockAdvanced(offset_ms=HOUR_MS), partition_subject(elsewhere))
+    await connection.folded(moved.at)
+    found = (await status(connection)).read_model
+    assert found is not None
+    assert found.unanswered_by_ai.oldest_seconds == pytest.approx(3600, abs=30)
+    assert (await count(connection.database)).oldest_unanswered_seconds == pytest.approx(3600, abs=30)
 
 
 async def test_a_partition_that_was_never_folded_had_no_tick(world: World, connection: Connection) -> None:

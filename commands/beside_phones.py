@@ -7,7 +7,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from simulator.phone.beside import Act, Beside, BesideTrouble, ConversationView, Deadline, Step
+from commands.beside_steps import folded
+from simulator.phone.beside import Act, Beside, BesideTrouble, ConversationView, Deadline
 from streams.errors import LogUnavailable, ProsaError, ReadModelUnavailable
 from streams.partitions import thread_of
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from settings import Settings
 
 STEPS = 20
+FOLDED = 3 * STEPS
+"""So many are looked at: an answer has up to three statuses, which become one step."""
 LOOK_SECONDS = 5.0
 """After which a read model that hangs counts as one that is away."""
 WINDOW_MS = 24 * 3_600_000
@@ -44,7 +47,7 @@ class BesidePhones:
         from operations.timeline import timeline
 
         async with self._asking(LOOK_SECONDS) as connection:
-            story = await timeline(connection, thread_of(self._sender, contact), limit=STEPS)
+            story = await timeline(connection, thread_of(self._sender, contact), limit=FOLDED)
         return None if story.conversation is None else _view(story, story.conversation)
 
     async def clock_ahead_ms(self) -> int:
@@ -75,15 +78,18 @@ class BesidePhones:
     @asynccontextmanager
     async def _asking(self, seconds: float | None = None) -> "AsyncIterator[Connection]":
         """One place decides what a person is told: what may pass, and what somebody must change."""
+        within = asyncio.timeout(seconds)
         try:
-            async with asyncio.timeout(seconds):
+            async with within:
                 yield await self._connected()
         except ReadModelUnavailable as error:
             raise BesideTrouble(f"The read model does not answer: {error}") from None
         except LogUnavailable as error:
             raise BesideTrouble(f"The log does not answer: {error}") from None
         except TimeoutError:
-            raise BesideTrouble(f"The read model has said nothing for {LOOK_SECONDS:.0f} seconds") from None
+            if within.expired():
+                raise BesideTrouble(f"The read model has said nothing for {seconds:.0f} seconds") from None
+            raise BesideTrouble("No answer came in time; look again before you repeat it") from None
         except ProsaError as error:
             raise BesideTrouble(str(error)) from None
 
@@ -124,8 +130,9 @@ def _view(story: "Timeline", conversation: "Conversation") -> ConversationView:
         remark=_remark(conversation),
         now_ms=story.log_time_ms,
         deadlines=tuple(_deadlines(story, conversation)),
-        steps=tuple(Step(step.event_id or f"silence-{step.at_ms}", step.name, step.at_ms, step.changes) for step in story.steps),
+        steps=folded(story.steps)[-STEPS:],
         acts=_acts(conversation),
+        dead_letters=story.open_dead_letters,
     )
 
 
@@ -144,7 +151,7 @@ def _deadlines(story: "Timeline", conversation: "Conversation") -> "Iterator[Dea
     if conversation.is_open and conversation.ends_at_ms:
         what = "handoff ends" if conversation.status is Status.HANDOFF else "expires"
         yield Deadline(what, conversation.ends_at_ms, began)
-    if closes := story.window_closes_at_ms:
+    if conversation.is_open and (closes := story.window_closes_at_ms):
         yield Deadline("reply window", closes, closes - WINDOW_MS, "closes in", "closed")
 
 

@@ -46,6 +46,26 @@ async def test_what_is_away_is_named(question: str, who: str) -> None:
     assert "canary" not in sentence
 
 
+@pytest.mark.parametrize("question", ["advance", "act"])
+async def test_no_limit_is_told_that_an_act_does_not_have(monkeypatch: pytest.MonkeyPatch, question: str) -> None:
+    async def too_late(*_: object) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr("operations.clock.advance", too_late)
+    monkeypatch.setattr("operations.conversations.named", too_late)
+    assert await asked(BesidePhones(nowhere(), SENDER), question) == "No answer came in time; look again before you repeat it"
+
+
+async def test_a_look_that_hangs_tells_its_own_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hangs(*_: object, **__: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("commands.beside_phones.LOOK_SECONDS", 1.0)
+    monkeypatch.setattr("operations.timeline.timeline", hangs)
+    told = await asked(BesidePhones(nowhere(), SENDER), "conversation")
+    assert told == "The read model has said nothing for 1 seconds"
+
+
 async def test_tables_that_are_still_to_be_made_are_named_and_then_found(database_url: str) -> None:
     beside = BesidePhones(load_settings(database_url=database_url), SENDER)
     with pytest.raises(BesideTrouble, match="prosa migrate"):

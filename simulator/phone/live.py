@@ -122,14 +122,20 @@ class Live:
             except BesideTrouble as trouble:
                 html = rendered("trouble.html", trouble=str(trouble))
             else:
+                await self._show(f"glance-{contact.key}", rendered("glance.html", view=view))
                 await self._show(f"acts-{contact.key}", rendered("acts.html", view=view, contact=contact, known=beside.acts))
             await self._show(f"beside-{contact.key}", html)
             await self._until_next_look()
 
     async def _follow_clock(self, beside: Beside) -> None:
+        ahead_ms: int | None = None
         while True:
-            with suppress(BesideTrouble):
-                await self._show("clock-now", clock_html(await beside.clock_ahead_ms()))
+            try:
+                ahead_ms = await beside.clock_ahead_ms()
+                html = clock_html(ahead_ms)
+            except BesideTrouble as trouble:
+                html = clock_html(ahead_ms, trouble=str(trouble))
+            await self._show("clock-now", html)
             await self._until_next_look()
 
     async def _until_next_look(self) -> None:
@@ -145,8 +151,9 @@ class Live:
             await self._outgoing.put(fragment(target, html))
 
 
-def clock_html(ahead_ms: int | None) -> str:
-    return rendered("clock.html", now=time.time(), ahead_ms=ahead_ms)
+def clock_html(ahead_ms: int | None, *, trouble: str = "") -> str:
+    """The world's time and the last known offset; in trouble nobody knows whether that one still holds, and it says so."""
+    return rendered("clock.html", now=time.time(), ahead_ms=ahead_ms, trouble=trouble)
 
 
 def switches_html(desk: Desk) -> str:

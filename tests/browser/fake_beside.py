@@ -46,6 +46,8 @@ class FakeSystem:
         return None if view is None else replace(view, now_ms=self.now_ms)
 
     async def _clock_ahead_ms(self) -> int:
+        if self.trouble:
+            raise BesideTrouble(self.trouble)
         return self.ahead_ms
 
     async def _advance(self, minutes: int) -> None:

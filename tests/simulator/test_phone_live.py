@@ -84,6 +84,19 @@ async def test_a_slow_read_model_holds_up_no_bubble() -> None:
             await until_shown(response, "Oi")
 
 
+async def test_a_clock_that_cannot_be_read_says_so_until_it_can() -> None:
+    async with bench() as (stand_in, system):
+        system.ahead_ms = 20 * 60_000
+        async with stand_in.http.get(f"{stand_in.url}/phone/live") as response:
+            await until_shown(response, "20 min ahead")
+            system.trouble = "The read model does not answer"
+            told = await until_shown(response, "cannot be read now")
+            assert told["target"] == "clock-now"
+            assert all(each in told["html"] for each in ("20 min ahead", system.trouble))
+            system.trouble = ""
+            assert "cannot be read" not in (await until_shown(response, "20 min ahead"))["html"]
+
+
 @pytest.mark.parametrize(
     ("left_seconds", "told"),
     [

@@ -76,4 +76,12 @@ async def download_media(media: KnownMedia, request: Request, simulation: Runnin
     content = simulation.account.media.get(media.sid)
     if content is None:
         raise not_found(request.url.path)
-    return Response(content, media_type=media.content_type, headers=HARMLESS)
+    if is_shown(media.content_type):
+        return Response(content, media_type=media.content_type, headers=HARMLESS)
+    return Response(content, media_type="application/octet-stream", headers={**HARMLESS, "Content-Disposition": "attachment"})
+
+
+def is_shown(content_type: str) -> bool:
+    """The page may load scripts from this address, so nothing else of a contact's has a type here that could be one."""
+    kind = content_type.lower()
+    return kind.startswith(("image/", "audio/")) and not kind.startswith("image/svg")

@@ -3,7 +3,7 @@
 from urllib.parse import urlencode
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Error, expect
 
 from simulator.phone.beside import ConversationView, Deadline, Step
 from tests.browser.chromium import Seen, seen
@@ -95,14 +95,15 @@ async def test_what_is_typed_is_no_markup_either(shown: Seen) -> None:
 
 
 async def test_a_page_made_by_a_contact_cannot_run_beside_this_one(browser: Browser, bench: Bench) -> None:
-    """What a contact sent is served from the same address; opened there it is put in a sandbox."""
+    """What a contact sent is served from the same address; opened there it is saved, and not shown."""
     page = "PHNjcmlwdD5kb2N1bWVudC50aXRsZSA9ICdyYW4nPC9zY3JpcHQ+"
     await bench.stand_in.write(ANA, type="document", media={"content_type": "text/html", "content": page})
     [entry] = await bench.stand_in.entries("message_written")
     message = entry["details"]["message"]
     context = await browser.new_context()
     opened = await context.new_page()
-    await opened.goto(f"{bench.url}cdn/{message['sid']}/{message['media'][0]['sid']}")
+    with pytest.raises(Error, match="Download is starting"):
+        await opened.goto(f"{bench.url}cdn/{message['sid']}/{message['media'][0]['sid']}")
     assert await opened.title() == ""
     await context.close()
 

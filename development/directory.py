@@ -28,7 +28,8 @@ class RunDirectory:
     @contextmanager
     def claimed(self) -> Iterator[None]:
         """Hold it against a second run; however this process ends, the kernel lets go. Raises `DevelopmentError`."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._close_to_others()
         (self.path / ".gitignore").write_text("*\n", encoding="utf-8")
         lock = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -42,6 +43,11 @@ class RunDirectory:
             yield
         finally:
             os.close(lock)
+
+    def _close_to_others(self) -> None:
+        """Root's servers run as somebody else, who passes through to their own directories and lists nothing."""
+        if self.path.stat().st_uid == os.geteuid():
+            self.path.chmod(0o711 if os.geteuid() == 0 else 0o700)
 
     @property
     def is_claimed(self) -> bool:

@@ -1,5 +1,6 @@
 """The bytes that contacts sent, and a small sample of each kind for those who have none at hand."""
 
+import os
 from base64 import b64decode
 from pathlib import Path
 
@@ -35,7 +36,11 @@ def sample(content_type: str) -> bytes:
 
 
 class MediaStore:
-    """In memory and, given a folder, in one file for each media sid. A path is formed from our own sids only."""
+    """
+    In memory and, given a folder that only its owner may enter, in one file for each media sid.
+
+    A path is formed from our own sids only.
+    """
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
@@ -46,8 +51,10 @@ class MediaStore:
     def put(self, sid: str, content: bytes) -> None:
         self._contents[sid] = content
         if self._folder is not None:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            (self._folder / sid).write_bytes(content)
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._folder.chmod(0o700)
+            with os.fdopen(os.open(self._folder / sid, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(content)
 
     def get(self, sid: str) -> bytes | None:
         return self._contents.get(sid)

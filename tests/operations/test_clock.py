@@ -1,14 +1,16 @@
 """The development clock: later at once, everywhere, and never in production."""
 
+import itertools
 from datetime import timedelta
 
 import pytest
 
 from operations.clock import advance
 from operations.connection import Connection
-from operations.errors import ActRefused, NotFoldedYet
+from operations.errors import ActLapsed, ActRefused, NotFoldedYet
 from projections.state import Status
-from streams.events import ClockAdvanced, ClockTicked
+from streams.events import AnyEventData, ClockAdvanced, ClockTicked
+from streams.log import Appended
 from tests.handlers.world import PARTITIONS, World, events_of, thread_of
 
 
@@ -33,6 +35,43 @@ async def test_advances_add_up_from_the_partition_that_is_furthest_ahead(world: 
             event.data.offset_ms for event in await events_of(world.log, partition) if isinstance(event.data, ClockAdvanced)
         ]
         assert offsets[-1] == 41 * 60_000
+
+
+async def test_two_advances_at_once_both_count(world: World, connection: Connection) -> None:
+    """Another one begins and ends after this one has read how far the clock is."""
+    append = connection.append
+    told: list[timedelta] = []
+
+    async def overtaken(data: AnyEventData, *, subject: str, owner: str = "default") -> Appended:
+        if isinstance(data, ClockAdvanced) and not told:
+            told.append(timedelta())
+            told.append(await advance(Connection(world.log, world.database), timedelta(minutes=30)))
+        return await append(data, subject=subject, owner=owner)
+
+    connection.append = overtaken  # type: ignore[method-assign]
+    told.append(await advance(connection, timedelta(minutes=20)))
+    assert told[1:] == [timedelta(minutes=30), timedelta(minutes=50)]
+    for partition in range(PARTITIONS):
+        assert await offset_ms(world, partition) == 50 * 60_000
+
+
+async def test_an_advance_that_others_overtake_every_time_says_so(world: World, connection: Connection) -> None:
+    append = connection.append
+    ahead = itertools.count(100, 100)
+
+    async def overtaken(data: AnyEventData, *, subject: str, owner: str = "default") -> Appended:
+        if isinstance(data, ClockAdvanced) and subject == "partition/0":
+            await append(ClockAdvanced(offset_ms=next(ahead) * 60_000), subject=subject)
+        return await append(data, subject=subject, owner=owner)
+
+    connection.append = overtaken  # type: ignore[method-assign]
+    with pytest.raises(ActLapsed, match=r"0:20:00 of 0:20:00 did not count"):
+        await advance(connection, timedelta(minutes=20))
+
+
+async def offset_ms(world: World, partition: int) -> int:
+    advances = [event.data for event in await events_of(world.log, partition) if isinstance(event.data, ClockAdvanced)]
+    return max(each.offset_ms for each in advances)
 
 
 async def test_a_tick_follows_so_that_the_groups_look_for_what_was_left_to_them(world: World, connection: Connection) -> None:

@@ -90,7 +90,7 @@ def _apply(state: ThreadState, event: Event, partition: PartitionState) -> Threa
         case ReplyGenerated() as data:
             return replies.on_generated(state, event, data, now_ms)
         case ReplyFailed() as data:
-            return dead_letters.on_reply_failed(state, event, data, now_ms)
+            return dead_letters.on_reply_failed(state, event, data, now_ms, policy)
         case PersonReplied() as data:
             return _on_person_replied(state, event, data, now_ms, policy)
         case SendStarted() as data:

@@ -51,12 +51,19 @@ def on_generated(state: ThreadState, event: Event, data: ReplyGenerated, now_ms:
     return with_reply(state, reply)
 
 
-def on_failure_sentence(state: ThreadState, event: Event, data: ReplyFailed, now_ms: int) -> ThreadState:
-    """Say the failure sentence, once per last inbound message; it answers nothing."""
+def on_failure_sentence(state: ThreadState, event: Event, data: ReplyFailed, now_ms: int, policy: Policy) -> ThreadState:
+    """
+    Say the failure sentence; it answers nothing.
+
+    A contact who was told is not told again before an answer went out, or the idle timeout has passed; and for one last inbound
+    message never twice.
+    """
     conversation = state.conversation
     if not data.sentence or state.sentence_given_for == data.last_event or conversation is None:
         return state
-    state, number = _next_number(replace(state, sentence_given_for=data.last_event))
+    if state.sentence_given_at_ms is not None and now_ms < state.sentence_given_at_ms + policy.idle_after_ms:
+        return state
+    state, number = _next_number(replace(state, sentence_given_for=data.last_event, sentence_given_at_ms=now_ms))
     reply = Reply(
         id=data.reply,
         event=event.id,
@@ -89,6 +96,13 @@ def on_person_replied(state: ThreadState, event: Event, data: PersonReplied, now
         by=data.by,
     )
     return touch(with_reply(settle_inbound(state), reply), now_ms, policy)
+
+
+def news_again(state: ThreadState, sent: Reply) -> ThreadState:
+    """An answer went out that came after the failure sentence: the next failure is told anew."""
+    if any(each.kind is ReplyKind.FAILURE_SENTENCE and each.number >= sent.number for each in state.replies):
+        return state
+    return replace(state, sentence_given_at_ms=None)
 
 
 def answered_by(state: ThreadState, first_event: str, last_event: str) -> tuple[Unanswered, ...]:
@@ -130,6 +144,8 @@ def take_back(state: ThreadState, reply: Reply, now_ms: int) -> ThreadState:
     if any(part.status not in _UNSAID for part in reply.parts):
         return with_reply(state, settled(cancel_open_parts(reply)))
     state = with_reply(state, replace(reply, status=ReplyStatus.WITHDRAWN))
+    if reply.kind is ReplyKind.FAILURE_SENTENCE:
+        state = replace(state, sentence_given_at_ms=None)
     waiting = [message for message in reply.covers if message.number > state.settled_inbound]
     if state.open_conversation is None:
         return give_up(state, waiting, error=EXPIRED_UNANSWERED, attempts=0, at_ms=now_ms)

@@ -6,7 +6,7 @@ from projections.changes import SENDER, count_anew, give_up, with_dead_letter, w
 from projections.parts import attempt_of, part_of, with_attempt, with_outcome, with_part
 from projections.policy import Policy
 from projections.proof import failed_code, is_accounted_for, note_sent_message
-from projections.replies import cancel_open_parts, close, settled, take_back, take_effect, touch, was_said_after_all
+from projections.replies import cancel_open_parts, close, news_again, settled, take_back, take_effect, touch, was_said_after_all
 from projections.state import (
     Attempt,
     ClosedBy,
@@ -60,7 +60,7 @@ def on_sent(state: ThreadState, event: Event, data: MessageSent, now_ms: int, po
     if reply is None or part is None or attempt is None or part.status is PartStatus.SENT:
         return state
     state = count_anew(state, reply.event, SENDER)
-    state = replace(state, last_sent_reply=max(state.last_sent_reply, reply.number))
+    state = news_again(replace(state, last_sent_reply=max(state.last_sent_reply, reply.number)), reply)
     if all(each.status is not PartStatus.SENT for each in reply.parts):
         state = _first_send(state, reply, now_ms, policy)
     if reply.status is ReplyStatus.WITHDRAWN:

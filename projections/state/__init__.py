@@ -66,6 +66,8 @@ class ThreadState:
     window_closes_at_ms: int = 0
     sentence_given_for: str | None = None
     """The last inbound event that was met with the failure sentence."""
+    sentence_given_at_ms: int | None = None
+    """When that was, by log time; nothing once something else reached the contact, or where the sentence was withdrawn."""
     fails_at_ticks: bool = False
     """Silence could not be folded into it, which is recorded once: no tick concerns it until an event of its own is folded."""
     known: Mapping[str, Message] = field(default_factory=_nothing_known, compare=False)

@@ -7,6 +7,8 @@ import pytest
 from projections.state import PartStatus, ReplyKind, ReplyStatus, Status
 from tests.projections.scenario import (
     SENTENCE,
+    Fact,
+    History,
     again,
     answered,
     closed,
@@ -18,6 +20,7 @@ from tests.projections.scenario import (
     person_replied,
     received,
     redriven,
+    released,
     sent,
     silence,
     started,
@@ -163,9 +166,46 @@ def test_the_sentence_is_said_once_per_last_inbound() -> None:
     assert then.waiting == ()
 
 
-def test_the_sentence_is_said_again_for_another_message() -> None:
-    then = ONE.when(failed("f1", "m1"), received("m2"), failed("f2", "m2"))
-    assert [reply.id for reply in then.state.replies] == ["f1", "f2"]
+TOLD = ONE.when(failed("f1", "m1"), *delivered_to_twilio("f1", "a1"))
+"""The contact has read the sentence."""
+
+
+def sentences(history: History) -> list[str]:
+    return [reply.id for reply in history.state.replies if reply.kind is ReplyKind.FAILURE_SENTENCE]
+
+
+def test_a_contact_who_writes_on_through_an_outage_is_told_once() -> None:
+    then = TOLD
+    for number in range(2, 8):
+        then = then.when(silence(minutes=2), received(f"m{number}"), failed(f"f{number}", f"m{number}"))
+    assert sentences(then) == ["f1"]
+    assert then.waiting == ()
+    assert sum(letter.status == "open" for letter in then.letters.values()) == 7
+
+
+def test_the_idle_timeout_after_the_sentence_a_failure_is_told_again() -> None:
+    before = TOLD.when(received("m2"), silence(minutes=15, milliseconds=-1), failed("f2", "m2"))
+    then = before.when(received("m3"), silence(milliseconds=1), failed("f3", "m3"))
+    assert (sentences(before), sentences(then)) == (["f1"], ["f1", "f3"])
+
+
+@pytest.mark.parametrize("answer", [generated("r1", "m2"), person_replied("r1")], ids=["the AI", "a person"])
+def test_after_an_answer_went_out_a_failure_is_told_again(answer: Fact) -> None:
+    waiting = TOLD.when(received("m2"), answer)
+    assert sentences(waiting.when(received("m3"), failed("f2", "m3"))) == ["f1"]
+    then = waiting.when(*delivered_to_twilio("r1", "a2"), received("m3"), failed("f2", "m3"))
+    assert sentences(then) == ["f1", "f2"]
+
+
+def test_an_answer_from_before_the_sentence_makes_no_failure_news() -> None:
+    slow = ONE.when(generated("r1", "m1"), received("m2"), failed("f1", "m2"), *delivered_to_twilio("r1", "a1"))
+    assert sentences(slow.when(received("m3"), failed("f2", "m3"))) == ["f1"]
+
+
+def test_a_sentence_that_was_withdrawn_unsaid_told_nobody() -> None:
+    then = ONE.when(failed("f1", "m1"), taken(), released(), received("m2"), failed("f2", "m2"))
+    assert sentences(then) == ["f1", "f2"]
+    assert then.reply("f1").status is ReplyStatus.WITHDRAWN
 
 
 def test_two_responders_that_both_failed_say_one_sentence() -> None:

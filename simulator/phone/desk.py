@@ -19,6 +19,7 @@ class Desk:
     beside: Beside | None
     page_board: dict[str, Any] = field(default_factory=lambda: dict(BOARD_OF_PAGE))
     leaving: asyncio.Event = field(default_factory=asyncio.Event)
+    open_pages: int = 0
     _written: int = 0
 
     @property

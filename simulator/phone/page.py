@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
-from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import Field
 from starlette.exceptions import HTTPException
@@ -19,6 +19,7 @@ from simulator.phone.desk import Desk
 from simulator.phone.guard import PAGE_HEADERS, require_this_page
 from simulator.phone.live import Live
 from simulator.phone.rendering import STATIC, length, rendered
+from simulator.phone.stream import PageStream
 from simulator.phone.switches import GROUPS, SWITCHES, positions, switched
 from simulator.phone.writing import Pressed, messages_of
 from simulator.request_model import RequestModel
@@ -84,8 +85,8 @@ async def show_page(desk: AtDesk, contacts: Annotated[list[Contact], Depends(con
 
 
 @looks.get("/phone/live")
-async def follow(desk: AtDesk, contacts: Annotated[list[Contact], Depends(contacts_of)]) -> StreamingResponse:
-    return StreamingResponse(Live(desk, contacts).events(), media_type="text/event-stream", headers=PAGE_HEADERS)
+async def follow(desk: AtDesk, contacts: Annotated[list[Contact], Depends(contacts_of)]) -> PageStream:
+    return PageStream(desk, Live(desk, contacts).events())
 
 
 @acts.post("/messages", status_code=DONE)

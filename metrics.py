@@ -91,7 +91,13 @@ def _listed(value: object, values: Values) -> object:
 
 
 def _counter(name: str, unit: str, meaning: str, *by: Process, **labels: Values) -> Metric[Counter]:
-    return Metric(Counter(name, meaning, tuple(labels), registry=None), name, unit, meaning, by, labels)
+    """Under a single listed label every value begins at 0: Prometheus sees no increase where a series begins at 1."""
+    metric = Metric(Counter(name, meaning, tuple(labels), registry=None), name, unit, meaning, by, labels)
+    if len(labels) == 1:
+        [values] = labels.values()
+        for value in () if isinstance(values, str) else values:
+            metric.of(value)
+    return metric
 
 
 def _gauge(name: str, unit: str, meaning: str, *by: Process, at_first: float = nan, **labels: Values) -> Metric[Gauge]:
@@ -158,7 +164,7 @@ APPEND_SECONDS = _histogram(
 EVENTS_APPENDED = _counter(
     "prosa_events_appended_total",
     "events",
-    "Events made durable, by what they say: the ticks are `clock.ticked`, what was given up is `event.dead_lettered`.",
+    "Events made durable, by what they say: a tick is `clock.ticked`, what was given up `event.dead_lettered` or `reply.failed`.",
     *EVERYWHERE,
     type=tuple(EVENTS),
 )

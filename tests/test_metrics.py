@@ -70,6 +70,13 @@ def test_every_code_that_is_counted_by_itself_means_something() -> None:
     assert 63016 in KNOWN_CODES
 
 
+def test_what_was_never_given_up_counts_as_zero() -> None:
+    """Else the first one would be no increase, and nobody would hear of it."""
+    exported = exposition(Process.HANDLERS).decode()
+    for name in ("event.dead_lettered", "reply.failed"):
+        assert f'prosa_events_appended_total{{type="{name}"}} ' in exported
+
+
 def test_a_gauge_that_nobody_has_set_is_not_zero() -> None:
     exported = text_string_to_metric_families(exposition(Process.CLOCK).decode())
     zero = {sample.name for family in exported if family.type == "gauge" for sample in family.samples if sample.value == 0}

@@ -10,6 +10,7 @@ from operations.doctor.disk import disk
 from operations.doctor.env_file import env_file
 from operations.doctor.examine import Check
 from operations.doctor.host_clock import host_clock
+from operations.doctor.left_over import left_over
 from operations.doctor.log_address import log_address
 from operations.doctor.log_record import log_record
 from operations.doctor.log_safety import log_safety
@@ -49,6 +50,7 @@ def all_checks(*, model_seconds: float, calls_twilio: bool = False, asks_model: 
         Check("migrations", migrations, READ_MODEL, after=frozenset({"read model"})),
         Check("database role", database_role, READ_MODEL, after=frozenset({"read model"})),
         Check("closed tables", closed_tables, READ_MODEL, after=frozenset({"migrations"})),
+        Check("left over", left_over, READ_MODEL, after=frozenset({"migrations"})),
         Check("read model lag", projector_lag, LOG | READ_MODEL, after=frozenset({"migrations", "log"})),
         Check("Twilio account", twilio_account, TWILIO),
         *([Check("Twilio call", twilio_call, TWILIO, after=frozenset({"Twilio account"}))] if calls_twilio else []),

@@ -396,7 +396,7 @@ SKIPPED_EVENTS = _gauge("prosa_skipped_events", "events", "Poison that the proje
 READ_MODEL_AGE_SECONDS = _gauge(
     "prosa_read_model_age_seconds",
     "seconds",
-    "Since the clock last counted in the read model; what it counted is so old.",
+    "Since the clock last counted what waits in the read model; conversations by status are counted apart.",
     CLOCK,
 )
 

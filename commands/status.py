@@ -1,7 +1,7 @@
 """`prosa status`: who serves what, how far behind it is, and what waits for whom."""
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,17 +58,24 @@ async def _look(connection: "Connection") -> "SystemStatus":
     return await operation.status(connection)
 
 
-async def _lines(connection: "Connection") -> None:
+async def _looks(connection: "Connection") -> "AsyncIterator[SystemStatus]":
+    from operations import status as operation
+
+    totals = operation.Totals()
     while True:
-        print_json(document(await _look(connection)), indent=None)
+        yield await operation.status(connection, totals)
         await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _lines(connection: "Connection") -> None:
+    async for found in _looks(connection):
+        print_json(document(found), indent=None)
 
 
 async def _live(connection: "Connection") -> None:
     with Live(console=console, auto_refresh=False) as live:
-        while True:
-            live.update(_shown(await _look(connection)), refresh=True)
-            await asyncio.sleep(LOOK_SECONDS)
+        async for found in _looks(connection):
+            live.update(_shown(found), refresh=True)
 
 
 def document(found: "SystemStatus") -> dict[str, Any]:

@@ -11,22 +11,17 @@ from prometheus_client import Gauge
 import metrics
 from handlers.groups import Groups
 from metrics import Metric
-from projections.counts import Counts, count
+from projections.counts import Counts, count, count_conversations, pause_after
 from projections.database import Database
 from streams.errors import ConfigurationError, FatalError, TransientError
 from streams.lag import lag_after
 from streams.outage import Outage, place_of
-
-EVERY_SECONDS = 10.0
-LARGEST_SHARE = 0.01
-"""Of all time at most so much is spent counting: the larger the tables, the rarer it is done."""
 
 BELIEVED_SECONDS = 120.0
 MISSED_COUNTS = 3
 """What was counted is not known any more after the longer of the two: so many pauses, or so many seconds."""
 
 READ_MODEL = (
-    metrics.CONVERSATIONS,
     metrics.DEAD_LETTERS,
     metrics.SKIPPED_EVENTS,
     metrics.UNCONFIRMED_REPLIES,
@@ -35,11 +30,6 @@ READ_MODEL = (
     metrics.UNSENT_CONVERSATIONS,
     metrics.OLDEST_UNSENT_AGE_SECONDS,
 )
-
-
-def pause_after(took_seconds: float) -> float:
-    """How long to wait after a count that took so long."""
-    return max(EVERY_SECONDS, took_seconds / LARGEST_SHARE)
 
 
 async def count_regularly(
@@ -95,7 +85,7 @@ def _values_of(gauge: Metric[Gauge]) -> Iterable[tuple[str, ...]]:
 
 
 def read_model_gauges(database: Database) -> CountedGauges:
-    """What stands in the read model; the clock counts it, since there are few of it."""
+    """What waits in the read model; the clock counts it, since there are few of it."""
 
     async def show() -> None:
         _show(await count(database))
@@ -103,13 +93,21 @@ def read_model_gauges(database: Database) -> CountedGauges:
     return CountedGauges(READ_MODEL, show)
 
 
+def conversation_gauges(database: Database) -> CountedGauges:
+    """All conversations. They are counted apart from what waits, which is urgent: so many may take long."""
+
+    async def show() -> None:
+        async with database.transaction(readonly=True) as connection:
+            found = await count_conversations(connection)
+        for status in metrics.CONVERSATIONS.labels["status"]:
+            metrics.CONVERSATIONS.of(status).set(found.get(status, 0))
+
+    return CountedGauges([metrics.CONVERSATIONS], show)
+
+
 def _show(counts: Counts) -> None:
-    for metric, label, found in (
-        (metrics.CONVERSATIONS, "status", counts.conversations),
-        (metrics.DEAD_LETTERS, "group", counts.dead_letters),
-    ):
-        for value in metric.labels[label]:
-            metric.of(value).set(found.get(value, 0))
+    for group in metrics.HANDLING:
+        metrics.DEAD_LETTERS.of(group).set(counts.dead_letters.get(group, 0))
     metrics.SKIPPED_EVENTS.of().set(counts.skipped_events)
     metrics.UNCONFIRMED_REPLIES.of().set(counts.unconfirmed_replies)
     metrics.UNANSWERED_CONVERSATIONS.of().set(counts.unanswered)

@@ -35,10 +35,11 @@ def observe_groups(groups: Groups, projector_lag: ProjectorLag) -> None:
     _observe_loops(groups.heartbeats)
 
 
-def observe_clock(ticker: Ticker, read_model: CountedGauges) -> None:
+def observe_clock(ticker: Ticker, read_model: CountedGauges, conversations: CountedGauges) -> None:
     """How this clock stands."""
     metrics.TICK_AGE_SECONDS.of().set(ticker.tick_age_seconds)
     read_model.forget_what_is_old()
+    conversations.forget_what_is_old()
     metrics.READ_MODEL_AGE_SECONDS.of().set(read_model.age_seconds)
     _observe_loops((ticker.heartbeat,))
 

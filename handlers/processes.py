@@ -14,7 +14,7 @@ from faststream.specification import AsyncAPI
 
 import metrics
 import tracing
-from handlers.counting import ProjectorLag, count_regularly, read_model_gauges
+from handlers.counting import ProjectorLag, conversation_gauges, count_regularly, read_model_gauges
 from handlers.ending import Ending, stop_where_settings_are_wrong
 from handlers.gauges import observe_clock, observe_groups
 from handlers.groups import build_groups
@@ -83,14 +83,14 @@ def build_clock(settings: Settings) -> FastStream:
     """The clock."""
     ending = Ending()
     event_log_ = event_log(settings)
-    database = Database(settings.database_url.get_secret_value(), max_connections=2)
+    database = Database(settings.database_url.get_secret_value(), max_connections=3)
     ticker = Ticker(event_log_, database, settings)
-    read_model = read_model_gauges(database)
+    read_model, conversations = read_model_gauges(database), conversation_gauges(database)
     vitals = Vitals(
         metrics.CLOCK,
         hung=lambda: hung([ticker.heartbeat], allowed_seconds=HUNG_SECONDS + settings.clock_tick_seconds),
         problems=lambda: problems_of_clock(event_log_, ticker),
-        observe=lambda: observe_clock(ticker, read_model),
+        observe=lambda: observe_clock(ticker, read_model, conversations),
     )
     running: list[asyncio.Task[None]] = []
 
@@ -99,7 +99,8 @@ def build_clock(settings: Settings) -> FastStream:
             task = asyncio.create_task(ticker.run(), name="clock")
             task.add_done_callback(lambda done: None if done.cancelled() else ending.fatal(done.exception() or FatalError()))
             running.append(task)
-            running.append(asyncio.create_task(count_regularly("the read model", read_model.count)))
+            running.append(asyncio.create_task(count_regularly("what waits in the read model", read_model.count)))
+            running.append(asyncio.create_task(count_regularly("conversations", conversations.count)))
 
     async def stop() -> None:
         await end(running)

@@ -1,12 +1,16 @@
 """How the system stands: who serves what, how far behind it is, and what waits for whom. It only looks, and makes nothing."""
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from operations.connection import Connection
 from projections.changes import PROJECTOR, RESPONDER, SENDER
+from projections.counts import count_conversations, pause_after
+from projections.database import Connection as DatabaseConnection
 from projections.database import sql
 from streams.errors import ProsaError
 from streams.lag import Lag, lag_after, lag_of_group
@@ -72,10 +76,30 @@ class SystemStatus:
     problems: Mapping[str, str]
 
 
-async def status(connection: Connection) -> SystemStatus:
-    """Look everywhere at once; what does not answer is told, and the rest is shown all the same."""
+class Totals:
+    """All conversations by status, counted anew only when it is time: who looks every second must not read the whole table."""
+
+    def __init__(self) -> None:
+        self._counted: Mapping[str, int] = {}
+        self._again_at = -inf
+
+    async def look(self, reading: DatabaseConnection) -> Mapping[str, int]:
+        """What was counted last, at most `pause_after` ago. Raises what the database raises."""
+        began = time.monotonic()
+        if began >= self._again_at:
+            self._counted = await count_conversations(reading)
+            self._again_at = time.monotonic() + pause_after(time.monotonic() - began)
+        return self._counted
+
+
+async def status(connection: Connection, totals: Totals | None = None) -> SystemStatus:
+    """
+    Look everywhere at once; what does not answer is told, and the rest is shown all the same.
+
+    Whoever looks again and again passes the same `totals`.
+    """
     problems: dict[str, str] = {}
-    rows = asyncio.create_task(_rows(connection))
+    rows = asyncio.create_task(_rows(connection, totals or Totals()))
     log = asyncio.create_task(_log(connection))
     await asyncio.wait([rows, log])
     for name, task in (("log", log), ("read_model", rows)):
@@ -109,21 +133,21 @@ async def _with_projector(connection: Connection, seen: LogStatus, partitions: A
     return LogStatus(seen.partitions, seen.epoch, seen.holders, {PROJECTOR: lags, **seen.lags})
 
 
-async def _rows(connection: Connection) -> tuple[Any, Any, Any]:
+async def _rows(connection: Connection, totals: Totals) -> tuple[Any, Any, Mapping[str, int]]:
     async with connection.database.transaction(readonly=True) as reading:
         return (
             await reading.fetch(sql("status_partitions")),
-            await reading.fetch(sql("status_conversations")),
             await reading.fetch(sql("status_waiting")),
+            await totals.look(reading),
         )
 
 
-def _read_model(of_log: int, partitions: Any, conversations: Any, waiting: Any) -> ReadModelStatus:
+def _read_model(of_log: int, partitions: Any, waiting: Any, conversations: Mapping[str, int]) -> ReadModelStatus:
     found = {row["kind"]: Waiting(row["number"], _seconds(row["oldest_ms"])) for row in waiting}
     nothing = Waiting()
     tick_ages = [row["now_ms"] - row["ticked_at_ms"] for row in partitions if row["ticked_at_ms"] is not None]
     return ReadModelStatus(
-        conversations={row["status"]: row["number"] for row in conversations},
+        conversations=conversations,
         unanswered_by_ai=found.get("unanswered by the AI", nothing),
         unanswered_by_person=found.get("unanswered by a person", nothing),
         unsent=found.get("unsent", nothing),

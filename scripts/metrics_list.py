@@ -3,10 +3,11 @@
 import sys
 from collections.abc import Iterator
 
-from handlers.counting import BELIEVED_SECONDS, EVERY_SECONDS, LARGEST_SHARE, MISSED_COUNTS
+from handlers.counting import BELIEVED_SECONDS, MISSED_COUNTS
 from handlers.readiness import ANSWER_SECONDS, HUNG_SECONDS, SILENT_SECONDS
 from handlers.ticker import LATE_SECONDS
 from metrics import METRICS, OTHER, AnyMetric, Process
+from projections.counts import EVERY_SECONDS, LARGEST_SHARE
 from streams.lag import COUNTED
 
 HEADING = f"""\

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from math import isnan
+from math import isnan, nan
 from types import SimpleNamespace
 
 import pytest
@@ -11,12 +11,12 @@ from structlog.testing import capture_logs
 import metrics
 from handlers.counting import (
     BELIEVED_SECONDS,
-    EVERY_SECONDS,
     MISSED_COUNTS,
     READ_MODEL,
     CountedGauges,
+    conversation_gauges,
     count_regularly,
-    pause_after,
+    read_model_gauges,
 )
 from handlers.error_table import KNOWN_CODES
 from handlers.gauges import observe_clock
@@ -26,6 +26,7 @@ from handlers.ticker import Ticker
 from handlers.twilio_answers import Refused
 from handlers.twilio_client import TwilioClient
 from projections.changes import SENDER
+from projections.counts import EVERY_SECONDS, pause_after
 from settings import Settings
 from streams.delivery import Delivery
 from streams.errors import ConfigurationError, LogUnavailable, ReadModelUnavailable
@@ -216,6 +217,21 @@ async def test_what_was_counted_too_long_ago_is_not_known(took: float, believed:
     assert all(isnan(held(metrics.DEAD_LETTERS, group)) for group in metrics.HANDLING)
 
 
+async def test_what_is_urgent_does_not_wait_for_the_count_of_all_conversations(world: World) -> None:
+    await world.write(ANA)
+    await world.state(ANA)
+    metrics.UNANSWERED_CONVERSATIONS.of().set(nan)
+    async with world.database.transaction() as holding:
+        await holding.execute("LOCK TABLE conversations IN ACCESS EXCLUSIVE MODE")
+        slow = asyncio.create_task(conversation_gauges(world.database).count())
+        async with asyncio.timeout(5):
+            await read_model_gauges(world.database).count()
+        assert not slow.done()
+    await slow
+    assert held(metrics.UNANSWERED_CONVERSATIONS) == 1
+    assert held(metrics.CONVERSATIONS, "pending") == 1
+
+
 async def test_a_scrape_forgets_what_is_old(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     async def count() -> None:
         metrics.OLDEST_UNSENT_AGE_SECONDS.of().set(900)
@@ -224,7 +240,7 @@ async def test_a_scrape_forgets_what_is_old(world: World, monkeypatch: pytest.Mo
     await gauges.count()
     monkeypatch.setattr(CountedGauges, "age_seconds", BELIEVED_SECONDS + 1)
     settings = Settings(_env_file=None)
-    observe_clock(Ticker(world.log, world.database, settings), gauges)
+    observe_clock(Ticker(world.log, world.database, settings), gauges, conversation_gauges(world.database))
     metrics.LOOP_AGE_SECONDS.clear()
     assert isnan(held(metrics.OLDEST_UNSENT_AGE_SECONDS))
 

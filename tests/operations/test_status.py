@@ -13,7 +13,7 @@ from operations.clock import advance
 from operations.connection import Connection, connected
 from operations.conversations import listed
 from operations.dead_letters import letters
-from operations.status import status
+from operations.status import Totals, status
 from operations.timeline import timeline
 from projections.counts import count
 from projections.database import Database
@@ -100,6 +100,21 @@ async def test_what_waits_is_counted_with_the_age_of_its_oldest(world: World, co
         assert waiting.oldest_seconds == pytest.approx(7 * 60, abs=30)
     assert found.clock_ahead_seconds == 7 * 60
     assert found.tick_age_seconds == pytest.approx(0, abs=30)
+
+
+async def test_who_watches_counts_all_conversations_rarely_and_what_waits_each_time(world: World, connection: Connection) -> None:
+    totals = Totals()
+    seen = []
+    for thread in (THREAD, OTHER):
+        await world.write(thread)
+        await world.state(thread)
+        found = (await status(connection, totals)).read_model
+        assert found is not None
+        seen.append((found.conversations, found.unanswered_by_ai.number))
+    assert seen == [({"pending": 1}, 1), ({"pending": 1}, 2)]
+    unhurried = (await status(connection)).read_model
+    assert unhurried is not None
+    assert unhurried.conversations == {"pending": 2}
 
 
 async def test_a_projector_that_stands_still_does_not_make_what_waits_younger(world: World, connection: Connection) -> None:

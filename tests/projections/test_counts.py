@@ -1,8 +1,9 @@
 """What the gauges of the read model show."""
 
 import time
+from collections.abc import Mapping
 
-from projections.counts import Counts, count
+from projections.counts import Counts, count, count_conversations
 from projections.database import Database
 from streams.events import ClockAdvanced, ConversationTaken, EventDeadLettered, RedriveRequested, ReplyGenerated
 from tests.projections.read_model import HOUR_MS, Log, Projecting, thread_in
@@ -10,8 +11,13 @@ from tests.projections.read_model import HOUR_MS, Log, Projecting, thread_in
 ANA, BIA, CAIO = thread_in(0), thread_in(1), thread_in(2)
 
 
+async def conversations(database: Database) -> Mapping[str, int]:
+    async with database.transaction(readonly=True) as connection:
+        return await count_conversations(connection)
+
+
 async def test_an_empty_read_model_counts_nothing(database: Database) -> None:
-    assert await count(database) == Counts({}, {}, 0, 0, 0, 0, 0, 0)
+    assert await count(database) == Counts({}, 0, 0, 0, 0, 0, 0)
 
 
 async def test_what_waits_is_counted_with_the_age_of_the_oldest(database: Database, projecting: Projecting) -> None:
@@ -24,7 +30,7 @@ async def test_what_waits_is_counted_with_the_age_of_the_oldest(database: Databa
     log.add_bytes(b"no event", 3)
     await projecting.catch_up(log.records)
     counts = await count(database)
-    assert counts.conversations == {"pending": 3}
+    assert await conversations(database) == {"pending": 3}
     assert (counts.unanswered, counts.unsent, counts.skipped_events) == (2, 1, 1)
     assert 7200 <= counts.oldest_unanswered_seconds < 7300
     assert 3600 <= counts.oldest_unsent_seconds < 3700
@@ -36,7 +42,7 @@ async def test_what_a_person_holds_does_not_wait_for_the_ai(database: Database, 
     log.add(ConversationTaken(by="maria"), ANA)
     await projecting.catch_up(log.records)
     counts = await count(database)
-    assert (counts.conversations, counts.unanswered) == ({"handoff": 1}, 0)
+    assert (await conversations(database), counts.unanswered) == ({"handoff": 1}, 0)
 
 
 async def test_ages_are_by_the_clock_of_the_partition(database: Database, projecting: Projecting) -> None:

@@ -1,12 +1,10 @@
--- What the gauges show: (what, label, value). The ages are by the log's clock.
+-- What the gauges show of what waits: (what, label, value), each found by an index. The ages are by the log's clock.
 WITH waiting AS (
     SELECT 'unanswered' AS what, awaits_answer_since_ms AS since_ms FROM threads WHERE awaits_answer_since_ms IS NOT NULL
     UNION ALL
     SELECT 'unsent', awaits_send_since_ms FROM threads WHERE awaits_send_since_ms IS NOT NULL
 )
-SELECT 'conversations' AS what, status AS label, count(*)::float AS value FROM conversations GROUP BY status
-UNION ALL
-SELECT 'dead letters', consumer_group, count(*)::float FROM dead_letters WHERE status = 'open' GROUP BY consumer_group
+SELECT 'dead letters' AS what, consumer_group AS label, count(*)::float AS value FROM dead_letters WHERE status = 'open' GROUP BY consumer_group
 UNION ALL
 SELECT 'skipped events', '', count(*)::float FROM skipped_events
 UNION ALL

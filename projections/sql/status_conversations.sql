@@ -1,1 +1,0 @@
-SELECT status, count(*) AS number FROM conversations GROUP BY status

@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 
 from operations.changes import changes_between
+from operations.durations import how_long
 from projections.conversation import advance, evolve
 from projections.deadlines import next_deadline_ms
 from projections.state import Message, PartitionState, ThreadState
-from streams.events import ClockAdvanced, ClockTicked, Event
+from streams.events import AttemptFailed, ClockAdvanced, ClockTicked, Event, MessageStatusChanged
 from streams.partitions import START
 
 SILENCE = "silence"
@@ -38,7 +39,7 @@ class Step:
     One event, or a silence that was long enough, and what it changed: nothing if it was known already or came too late.
 
     `at_ms` is log time. `appended_at_ms` is without any development offset; of a silence, when it was to be noticed. A silence
-    has no `event_id`.
+    has no `event_id`. `message` is the sid of the message whose status the event tells.
     """
 
     event_id: str
@@ -46,6 +47,7 @@ class Step:
     at_ms: int
     appended_at_ms: int
     changes: tuple[str, ...]
+    message: str = ""
 
 
 @dataclass(slots=True)
@@ -86,10 +88,14 @@ class Refold:
     def _take(self, entry: Archived) -> None:
         event = entry.event
         changes = (f"skipped: {entry.skipped}",) if entry.skipped else self._folded(event, self.partition)
-        if isinstance(event.data, ClockAdvanced):
-            changes = (f"clock {self.partition.offset_ms // 60_000} minutes ahead", *changes)
+        match event.data:
+            case ClockAdvanced():
+                changes = (f"clock {how_long(self.partition.offset_ms // 1000)} ahead", *changes)
+            case AttemptFailed(group=group, error=error):
+                changes = (f"the {group} failed: {error}", *changes)
         if changes or event.subject == self.state.thread:
-            self.steps.append(Step(event.id, event.data.name, entry.log_time_ms, entry.appended_at_ms, changes))
+            message = event.data.sid if isinstance(event.data, MessageStatusChanged) else ""
+            self.steps.append(Step(event.id, event.data.name, entry.log_time_ms, entry.appended_at_ms, changes, message))
 
     def _folded(self, event: Event, partition: PartitionState) -> tuple[str, ...]:
         try:

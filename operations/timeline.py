@@ -58,7 +58,8 @@ async def timeline(connection: Connection, thread: str, *, limit: int = 20) -> T
         await _go_on(reading, refold, row)
     _keep(connection.refolds, refold)
     state = load_thread(row["state"])
-    return Timeline(state.conversation, state.window_closes_at_ms, row["log_time_ms"], tuple(refold.steps[-limit:]), len(state.dead_letters))
+    steps = tuple(refold.steps[-limit:])
+    return Timeline(state.conversation, state.window_closes_at_ms, row["log_time_ms"], steps, len(state.dead_letters))
 
 
 async def _begun(reading: DatabaseConnection, kept: Refold | None, thread: str, row: Any) -> Refold:

@@ -27,12 +27,17 @@ class Deadline:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """An event, and what it changed in short sentences. `at_ms` is log time; `key` tells it from every other one."""
+    """
+    An event, and what it changed in short sentences; or several that tell of one thing, of which the first was `at_ms`.
+
+    `at_ms` is log time; `key` tells a step from every other one. `is_failure` marks what somebody should look at.
+    """
 
     key: str
     name: str
     at_ms: int
     changes: tuple[str, ...]
+    is_failure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,7 @@ class ConversationView:
     A conversation as the system has it.
 
     `status` is one word, `remark` what else is to be said about it, `now_ms` log time by now; steps come oldest first.
+    `dead_letters` were given up on the way to this contact, or from them, and wait for a person.
     """
 
     status: str
@@ -50,6 +56,7 @@ class ConversationView:
     steps: tuple[Step, ...] = ()
     acts: tuple[str, ...] = ()
     """What a person may do about it now: names from `Beside.acts`."""
+    dead_letters: int = 0
 
 
 Act: TypeAlias = Callable[[str, str], Awaitable[None]]

@@ -36,7 +36,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Bubble:
-    """One message on a phone, or a note about one that never came into being. `at` is in seconds since 1970."""
+    """One message on a phone, or a note about one that never came into being. `at` is the moment by the system's clock."""
 
     sid: str
     at: float
@@ -90,11 +90,16 @@ class Chat:
 
 
 class Chats:
-    """The chats of these contacts; entries about others are passed over."""
+    """
+    The chats of these contacts; entries about others are passed over.
+
+    A phone's clock goes with the system's: whatever comes after time was let pass is dated by so much later.
+    """
 
     def __init__(self, contacts: Iterable[str]) -> None:
         self.chats = {contact: Chat() for contact in contacts}
         self._chat_of: dict[str, Chat] = {}
+        self._ahead_seconds = 0.0
 
     def apply(self, entry: Entry) -> None:
         if entry.kind is Kind.TIME_PASSED:
@@ -106,9 +111,9 @@ class Chats:
         match entry.kind:
             case Kind.MESSAGE_WRITTEN | Kind.MESSAGE_ACCEPTED:
                 self._chat_of[entry.sid] = chat
-                chat.add(_written(entry) if entry.kind is Kind.MESSAGE_WRITTEN else _accepted(entry))
+                self._add(chat, _written(entry) if entry.kind is Kind.MESSAGE_WRITTEN else _accepted(entry))
             case Kind.MESSAGE_REFUSED:
-                chat.add(_refused(entry))
+                self._add(chat, _refused(entry))
             case Kind.MESSAGE_ARRIVED:
                 chat.typing_until = 0.0
             case Kind.TYPING_SHOWN:
@@ -121,9 +126,13 @@ class Chats:
 
     def _let_time_pass(self, entry: Entry) -> None:
         """Said wherever somebody has spoken."""
+        self._ahead_seconds += 60.0 * entry.details["minutes"]
         for chat in self.chats.values():
             if chat.bubbles:
-                chat.add(Bubble(f"time-{entry.number}", entry.at, False, TIME, entry.details["told"]))
+                self._add(chat, Bubble(f"time-{entry.number}", entry.at, False, TIME, entry.details["told"]))
+
+    def _add(self, chat: Chat, bubble: Bubble) -> None:
+        chat.add(replace(bubble, at=bubble.at + self._ahead_seconds))
 
 
 def _written(entry: Entry) -> Bubble:

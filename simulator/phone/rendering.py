@@ -62,8 +62,10 @@ def hour(at: float) -> str:
 
 
 def day(at: float) -> str:
+    """With its year where that is not this one."""
     moment = datetime.fromtimestamp(at)
-    return f"{moment.day} {moment:%B}"
+    told = f"{moment.day} {moment:%B}"
+    return told if moment.year == datetime.now().year else f"{told} {moment.year}"
 
 
 def iso(at: float) -> str:

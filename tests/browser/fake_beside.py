@@ -8,6 +8,12 @@ from simulator.phone.beside import Act, Beside, BesideTrouble, ConversationView,
 
 IDLE_MS = 15 * 60_000
 EXPIRY_MS = 24 * 3_600_000
+AFTER: dict[str, tuple[str, tuple[str, ...]]] = {
+    "take over": ("handoff", ("release", "answer", "close")),
+    "release": ("active", ("take over", "answer", "close")),
+    "close": ("closed", ()),
+}
+"""What a person's act makes of a conversation."""
 
 
 @dataclass
@@ -70,5 +76,8 @@ class FakeSystem:
             if self.trouble:
                 raise BesideTrouble(self.trouble)
             self.said.append((name, contact, text))
+            if contact in self.conversations and name in AFTER:
+                status, acts = AFTER[name]
+                self.conversations[contact] = replace(self.conversations[contact], status=status, acts=acts)
 
         return act

@@ -62,8 +62,12 @@ async def test_the_switches_open_and_close_by_keyboard(shown: Seen) -> None:
     button = shown.page.get_by_role("button", name="Faults")
     await button.focus()
     await shown.page.keyboard.press("Enter")
-    panel = shown.page.get_by_role("region", name="What goes wrong on purpose")
+    panel = shown.page.get_by_role("dialog", name="What goes wrong on purpose")
     await expect(panel).to_be_visible()
+    for _ in range(40):
+        assert await shown.page.evaluate("document.activeElement === document.body || !!document.activeElement.closest('dialog')")
+        await shown.page.keyboard.press("Tab")
+    await expect(shown.page.locator("dialog :focus")).to_have_count(1)
     await shown.page.get_by_role("switch", name="Each one twice").focus()
     await shown.page.keyboard.press("Space")
     await expect(shown.page.locator("#fault-count")).to_have_text("1")

@@ -136,7 +136,7 @@ def test_an_advance_of_the_clock_is_told_with_what_it_made_due() -> None:
     log.add_to_partition(ClockAdvanced(offset_ms=50 * HOUR_MS), 0)
     step = last(log)
     assert (step.name, step.appended_at_ms, step.at_ms) == ("clock.advanced", log.now_ms, log.now_ms + 50 * HOUR_MS)
-    assert step.changes[:2] == ("clock 3000 minutes ahead", "status pending → expired")
+    assert step.changes[:2] == ("clock 2 d 2 h ahead", "status pending → expired")
 
 
 def test_a_policy_is_told_only_where_it_changed_the_thread() -> None:

@@ -104,6 +104,13 @@ def test_a_moved_clock_is_told_wherever_somebody_has_spoken() -> None:
     assert chats[BIA].bubbles == {}
 
 
+def test_what_comes_after_time_was_let_pass_is_dated_by_so_much_later() -> None:
+    passed = Entry(2, NOON, Kind.TIME_PASSED, "", {"minutes": 1500, "told": "25 hours later"})
+    bubbles = folded(written(1, "SM1"), passed, passed, accepted(4, "SM2")).chats[ANA].bubbles.values()
+    assert [(bubble.at - NOON) / 3600 for bubble in bubbles] == [0, 50, 50]
+    assert [bubble.opens_day for bubble in bubbles] == [True, True, False]
+
+
 def test_a_phone_keeps_what_twilio_has_forgotten() -> None:
     gone = Entry(2, NOON, Kind.MESSAGE_DELETED, "SM1", {})
     assert folded(written(1, "SM1"), gone).chats[ANA].bubbles["SM1"].body == "text of SM1"

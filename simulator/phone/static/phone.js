@@ -11,7 +11,7 @@ function update(old, fresh) {
     old.nodeValue = fresh.nodeValue;
     return;
   }
-  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
+  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name) && name !== "data-new") old.removeAttribute(name);
   for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
   updateChildren(old, fresh);
 }
@@ -47,14 +47,39 @@ function updateItems(place, fresh) {
   while (place.children.length > MOST_LINES) place.firstElementChild.remove();
 }
 
+/* What was never here before is marked as new, except what a page finds when it is opened. The mark outlives updates. */
+const met = new Set();
+const settled = new Set();
+
+function meetSteps(place) {
+  for (const step of place.querySelectorAll(".steps > li")) {
+    if (settled.has(place.id) && !met.has(step.id)) step.dataset.new = "";
+    met.add(step.id);
+  }
+  settled.add(place.id);
+}
+
+const CONTROLS = "button, input, select, textarea, a[href]";
+
+/* Where the control that had the focus is gone, the one that stands there now has it, or else the phone's text box. */
+function keepFocus(place, index) {
+  if (index < 0 || place.contains(document.activeElement)) return;
+  const left = [...place.querySelectorAll(CONTROLS)];
+  const next = left[Math.min(index, left.length - 1)] ?? place.closest(".station")?.querySelector("textarea");
+  next?.focus({ preventScroll: true });
+}
+
 function put({ target, html, whole }) {
   const place = element(target);
   if (!place) return;
+  const focused = [...place.querySelectorAll(CONTROLS)].indexOf(document.activeElement);
   const made = document.createElement("template");
   made.innerHTML = html;
   const scroll = place.closest("[data-scroll]");
   const isAtEnd = scroll && scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 80;
   (whole ? updateChildren : updateItems)(place, made.content);
+  meetSteps(place);
+  keepFocus(place, focused);
   if (isAtEnd) scroll.scrollTop = scroll.scrollHeight;
   if (target === "switches-list") showSwitches();
 }
@@ -81,10 +106,10 @@ let source = null;
 function follow() {
   if (document.hidden || source) return;
   source = new EventSource(document.body.dataset.live);
-  source.onopen = () => tell("");
+  source.onopen = () => lose("");
   source.onmessage = (message) => put(JSON.parse(message.data));
   source.onerror = () => {
-    tell("The simulator does not answer; trying again …");
+    lose("The simulator does not answer; trying again …");
     if (source && source.readyState === EventSource.CLOSED) {
       leave();
       setTimeout(follow, 1000);
@@ -104,13 +129,21 @@ window.addEventListener("pagehide", leave);
 /* ------------------------------------------------------------------ what a person does */
 
 let silence;
+let lost = "";
+
+/* What holds until the simulator is back; a hint stands at each text that could not be sent until then. */
+function lose(sentence) {
+  lost = sentence;
+  tell(sentence);
+  if (!lost) for (const hint of document.querySelectorAll(".hint")) hint.hidden = true;
+}
 
 function tell(sentence, seconds) {
   const toast = element("toast");
   clearTimeout(silence);
   toast.textContent = sentence;
   toast.hidden = !sentence;
-  if (seconds) silence = setTimeout(() => tell(""), seconds * 1000);
+  if (seconds) silence = setTimeout(() => tell(lost), seconds * 1000);
 }
 
 async function post(path, body) {
@@ -123,7 +156,7 @@ async function post(path, body) {
     });
   } catch {
     tell("The simulator does not answer.", 6);
-    return false;
+    return null;
   }
   if (response.ok) return true;
   const told = await response.json().catch(() => ({}));
@@ -136,18 +169,24 @@ async function pressed(form, press) {
   const text = field.value;
   const takesText = press !== "voice" && press !== "location";
   if (press === "text" && !text.trim()) return;
-  if (takesText) field.value = "";
+  const hint = form.parentElement.querySelector(".hint");
   field.focus({ preventScroll: true });
+  if (lost) {
+    hint.hidden = false;
+    return;
+  }
+  if (takesText) field.value = "";
   const { contact, name } = form.dataset;
   const isSent = await post("messages", { contact, name, press, text: takesText ? text : "" });
-  if (!isSent && takesText && !field.value) field.value = text;
+  hint.hidden = isSent !== null;
+  if (!isSent && takesText) field.value = [text, field.value].filter(Boolean).join("\n");
 }
 
+/* A button that is disabled would lose the focus. */
 async function busy(button, work) {
+  if (button.hasAttribute("aria-busy")) return;
   button.setAttribute("aria-busy", "true");
-  button.disabled = true;
-  await work;
-  button.disabled = false;
+  await work();
   button.removeAttribute("aria-busy");
 }
 
@@ -176,9 +215,11 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (!button) return;
-  const { minutes, act, contact, post: path, turn } = button.dataset;
-  if (minutes) busy(button, post("clock", { minutes: Number(minutes) }));
-  else if (act) busy(button, post("acts", { contact, act }));
+  const { minutes, act, contact, post: path, turn, opens, closes } = button.dataset;
+  if (opens) element(opens).showModal();
+  else if (closes) element(closes).close();
+  else if (minutes) busy(button, () => post("clock", { minutes: Number(minutes) }));
+  else if (act) busy(button, () => post("acts", { contact, act }));
   else if (path === "receipts") post("receipts", { contact, has_read_receipts: turn === "true" });
 });
 
@@ -192,6 +233,31 @@ document.addEventListener("change", async (event) => {
   if (!(await post("switches", { name, to })) && isBox) control.checked = !control.checked;
 });
 
+/* A press beside a panel closes it, as Escape does. */
+for (const panel of document.querySelectorAll("dialog")) {
+  panel.addEventListener("pointerdown", (event) => {
+    if (event.target === panel && event.clientX < panel.getBoundingClientRect().left) panel.close();
+  });
+}
+
+/* Whoever added a contact goes on at their phone; whoever removed one, at the phone that stands there now. */
+const GO_ON = "go on";
+const LAST = 99;
+document.addEventListener("click", (event) => {
+  const station = event.target.closest("[data-removes]")?.closest(".station");
+  if (station) sessionStorage.setItem(GO_ON, [...document.querySelectorAll(".station")].indexOf(station));
+  else if (event.target.closest(".others a")) sessionStorage.setItem(GO_ON, LAST);
+});
+element("add").addEventListener("submit", () => sessionStorage.setItem(GO_ON, LAST));
+
+function goOn() {
+  const index = sessionStorage.getItem(GO_ON);
+  sessionStorage.removeItem(GO_ON);
+  if (index === null) return;
+  const composers = [...document.querySelectorAll(".composer textarea")];
+  composers[Math.min(Number(index), composers.length - 1)]?.focus();
+}
+
 /* What was being written outlives the addition of a contact. */
 const DRAFTS = "drafts";
 window.addEventListener("pagehide", () => {
@@ -201,3 +267,4 @@ window.addEventListener("pagehide", () => {
 const drafts = JSON.parse(sessionStorage.getItem(DRAFTS) || "{}");
 for (const form of document.querySelectorAll(".composer")) form.elements.text.value = drafts[form.dataset.contact] || "";
 showSwitches();
+goOn();

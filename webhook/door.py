@@ -1,10 +1,12 @@
 """The webhook put together: limits, then signature, then fields, then the log."""
 
+import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import TypeAlias
 
 from fastapi import FastAPI
 from starlette.routing import Route
@@ -25,6 +27,8 @@ from webhook.signature import SignatureCheck
 MESSAGES_PATH = "/webhooks/twilio/messages"
 STATUS_PATH = "/webhooks/twilio/status"
 
+OnRefusal: TypeAlias = Callable[[FatalError], Awaitable[None]]
+
 
 def door_from_environment() -> ASGIApp:
     """The webhook as the environment configures it. Raises `ConfigurationError`."""
@@ -33,14 +37,37 @@ def door_from_environment() -> ASGIApp:
     settings = load_settings()
     configure_logging(settings, process="webhook")
     warn_of_misspelt_settings()
-    return create_door(settings, event_log(settings))
+    return create_door(settings, event_log(settings), on_refusal=end_process)
 
 
-def create_door(settings: Settings, event_log: EventLog, limits: Limits | None = None) -> ASGIApp:
+async def end_process(refusal: FatalError) -> None:
+    """
+    End this process with the refusal's own exit code, for a supervisor to go by; uvicorn's would be 3 for whatever it was.
+
+    A lifespan cannot: the server takes what it raises. A callback of the loop can, while the server still waits for the start.
+    """
+    log.critical("the log must not be used; stopping", error=type(refusal).__name__, reason=str(refusal))
+    loop = asyncio.get_running_loop()
+    loop.call_soon(sys.exit, refusal.exit_code)
+    await loop.create_future()
+
+
+async def leave_it_to_the_server(_: FatalError) -> None:
+    """The server tells of the refusal, and stops."""
+
+
+def create_door(
+    settings: Settings,
+    event_log: EventLog,
+    limits: Limits | None = None,
+    *,
+    on_refusal: OnRefusal = leave_it_to_the_server,
+) -> ASGIApp:
     """
     The webhook on any log, as an ASGI application.
 
-    It starts while the log is down, answers 503 until it is there, and opens and closes it.
+    It starts while the log is down, answers 503 until it is there, and opens and closes it. Where the log refuses the start for
+    good, `on_refusal` is awaited before the server hears of it.
     """
     limits = limits or Limits()
     events = BoundedLog(event_log, limits.append_seconds)
@@ -65,7 +92,7 @@ def create_door(settings: Settings, event_log: EventLog, limits: Limits | None =
         Route("/health/ready", health.ready),
         Route("/metrics", health.metrics),
     ]
-    return RequestLimits(Door(api, endpoints), limits)
+    return RequestLimits(Door(api, endpoints, on_refusal), limits)
 
 
 class Door:
@@ -75,24 +102,26 @@ class Door:
     A start that is refused on purpose is told in one line, without a traceback.
     """
 
-    def __init__(self, api: FastAPI, endpoints: Mapping[str, TwilioEndpoint]) -> None:
+    def __init__(self, api: FastAPI, endpoints: Mapping[str, TwilioEndpoint], on_refusal: OnRefusal) -> None:
         self._api = api
         self._endpoints = endpoints
+        self._on_refusal = on_refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self._api(scope, receive, partial(_send_refusal_in_one_line, send))
+            await self._api(scope, receive, partial(_send_refusal_in_one_line, send, self._on_refusal))
         elif scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self._endpoints:
             await self._endpoints[scope["path"]](scope, receive, send)
         else:
             await self._api(scope, receive, send)
 
 
-async def _send_refusal_in_one_line(send: Send, message: Message) -> None:
+async def _send_refusal_in_one_line(send: Send, on_refusal: OnRefusal, message: Message) -> None:
     """Called while the refusal is being handled."""
     refusal = sys.exc_info()[1]
     if message["type"] == "lifespan.startup.failed" and isinstance(refusal, FatalError):
         message = {**message, "message": f"{type(refusal).__name__}: {refusal}"}
+        await on_refusal(refusal)
     await send(message)
 
 

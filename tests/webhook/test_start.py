@@ -115,16 +115,21 @@ async def test_a_start_that_is_refused_is_one_line_naming_the_settings(
     assert "Traceback" not in line
 
 
-async def test_a_wrong_log_refuses_the_start_in_a_line(elsewhere: Path, redis_url: str) -> None:
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+async def test_a_wrong_log_refuses_the_start_in_a_line_with_the_code_of_wrong_settings(
+    elsewhere: Path, redis_url: str, loop: str
+) -> None:
+    """So that who supervises it knows that another start is of no use, as with the handlers and the clock."""
     async with uvicorn(elsewhere, REDIS_URL=redis_url) as (process, client):
         await live(client)
         process.send_signal(signal.SIGTERM)
         await output_of(process)
-    async with uvicorn(elsewhere, REDIS_URL=redis_url, STREAM_PARTITIONS="5") as (process, _):
+    async with uvicorn(elsewhere, "--loop", loop, REDIS_URL=redis_url, STREAM_PARTITIONS="5") as (process, _):
         told = await output_of(process)
-        assert await process.wait() != 0
-    assert "LogMismatch" in told
-    assert "STREAM_PARTITIONS" in told
+        assert await process.wait() == WRONG_SETTINGS
+    last = told.splitlines()[-1]
+    assert "LogMismatch" in last
+    assert "STREAM_PARTITIONS" in last
     assert "Traceback" not in told
 
 

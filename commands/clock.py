@@ -48,7 +48,10 @@ def _length(text: str) -> timedelta:
     found = _LENGTH.fullmatch(text.strip().lower())
     if found is None:
         raise typer.BadParameter("give a length such as 90s, 20m, 25h or 2d", param_hint="LENGTH")
-    return timedelta(**{_UNITS[found[2]]: float(found[1])})
+    length = timedelta(**{_UNITS[found[2]]: float(found[1])})
+    if not length:
+        raise typer.BadParameter("the clock only goes forward; give a length such as 90s, 20m, 25h or 2d", param_hint="LENGTH")
+    return length
 
 
 def _told(length: timedelta) -> str:

@@ -17,22 +17,32 @@ if TYPE_CHECKING:
     from operations.intervention import Act
 
 CHANNEL = "whatsapp:"
+TIME, DAY_AND_TIME = "%H:%M:%S", "%Y-%m-%d %H:%M:%S"
 
 
 def table_of(found: "Sequence[Listed]") -> Table:
     table = Table(box=None, pad_edge=False)
-    for name in ("CONVERSATION", "CONTACT", "STATUS", "ACTIVITY", "UNANSWERED"):
+    for name in ("CONVERSATION", "CONTACT", "STATUS", "ACTIVITY", "UNANSWERED", "DEAD LETTERS"):
         table.add_column(name, overflow="fold", no_wrap=name == "CONVERSATION")
     for each in found:
         activity = ago((each.log_time - each.last_activity_at).total_seconds())
-        cells = (each.id, each.contact.removeprefix(CHANNEL), _status(each), activity, _unanswered(each))
+        cells = (
+            each.id,
+            each.contact.removeprefix(CHANNEL),
+            _status(each),
+            activity,
+            _unanswered(each),
+            str(each.dead_letters or "-"),
+        )
         table.add_row(*(Text(printable(cell)) for cell in cells))
     return table
 
 
 def _status(conversation: "Listed") -> str:
-    by = conversation.taken_by or conversation.closed_by
-    return f"{conversation.status} ({by})" if by else conversation.status
+    if conversation.ended_at:
+        by = conversation.closer or conversation.closed_by
+        return f"{conversation.status} by {by}" if by else conversation.status
+    return f"{conversation.status} ({conversation.taken_by})" if conversation.taken_by else conversation.status
 
 
 def _unanswered(conversation: "Listed") -> str:
@@ -55,33 +65,43 @@ def lines_of(shown: "Shown") -> list[str]:
         lines.append(f"ended          {_moment(conversation.ended_at, now)}")
     if conversation.next_deadline_at:
         lines.append(f"next deadline  {_moment(conversation.next_deadline_at, now)}")
-    if shown.window_closes_at:
+    if shown.window_closes_at and not conversation.ended_at:
         is_open = now < shown.window_closes_at
         lines.append(f"window         {'open until' if is_open else 'closed since'} {_moment(shown.window_closes_at, now)}")
     if conversation.unanswered:
         lines.append(f"unanswered     {_unanswered(conversation)}")
-    lines += ["", *(_said(each, now) for each in shown.said)]
-    if shown.steps:
+    if conversation.dead_letters:
+        lines.append(f"dead letters   {conversation.dead_letters} open, see: prosa dead-letters list")
+    return lines + _story(shown, now)
+
+
+def _story(shown: "Shown", now: datetime) -> list[str]:
+    steps = [(_of_ms(step.at_ms), step) for step in shown.steps]
+    has_one_day = all(_is_today(at, now) for at in (*(said.at for said in shown.said), *(at for at, _ in steps)))
+    form = TIME if has_one_day else DAY_AND_TIME
+    lines = ["", *(_said(each, form) for each in shown.said)]
+    if steps:
         lines += ["", "What happened last:"]
-        lines += [
-            f"  {_clock(step.at_ms, now)}  {step.name:22}  {'; '.join(step.changes) or 'nothing new'}" for step in shown.steps
-        ]
+        lines += [f"  {at:{form}}  {step.name:22}  {'; '.join(step.changes) or 'nothing new'}" for at, step in steps]
     return lines
 
 
-def _said(said: "Said", now: datetime) -> str:
+def _said(said: "Said", form: str) -> str:
     status = "" if said.author == "contact" else f"  [{said.status}{f' {said.error_code}' if said.error_code else ''}]"
     text = said.text.replace("\n", "\n      ")
-    return f"  {_moment(said.at, now)}  {said.author or 'somebody'}: {text}{status}"
+    return f"  {said.at.astimezone():{form}}  {said.author or 'somebody'}: {text}{status}"
 
 
 def _moment(moment: datetime, now: datetime) -> str:
-    local, today = moment.astimezone(), now.astimezone().date()
-    return f"{local:%H:%M:%S}" if local.date() == today else f"{local:%Y-%m-%d %H:%M:%S}"
+    return f"{moment.astimezone():{TIME if _is_today(moment, now) else DAY_AND_TIME}}"
 
 
-def _clock(time_ms: int, now: datetime) -> str:
-    return _moment(datetime.fromtimestamp(time_ms / 1000).astimezone(), now)
+def _is_today(moment: datetime, now: datetime) -> bool:
+    return moment.astimezone().date() == now.astimezone().date()
+
+
+def _of_ms(time_ms: int) -> datetime:
+    return datetime.fromtimestamp(time_ms / 1000).astimezone()
 
 
 def print_act(act: "Act", *, as_json: bool) -> None:

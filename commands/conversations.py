@@ -8,7 +8,7 @@ import typer
 from commands.acting import By, act_on
 from commands.conversation_view import lines_of, plain_act, plain_delivery, print_act, table_of, tell_delivery
 from commands.development_options import DATA_DIRECTORY, Directory
-from commands.terminal import console, print_json, print_table, printable
+from commands.terminal import INTERRUPTED, complaints, console, print_json, print_table, printable
 from projections.state import Status
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from operations.intervention import Act
 
 conversations = typer.Typer(no_args_is_help=True, help="Who talks with us: look, take over, answer, give back, close.")
+
+RECORDED = "recorded; it will be sent"
+UNKNOWN = "interrupted; whether it is recorded shows: prosa conversations show"
 
 Name = Annotated[str, typer.Argument(metavar="CONVERSATION", help="Its id, the beginning of it, or the contact's address.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For a script.")]
@@ -68,13 +71,20 @@ def show(
 
 
 @conversations.command(epilog="Example: prosa conversations take 01KAH3V5T2 --by ana")
-def take(conversation: Name, by: By, as_json: AsJson = False, data: Directory = DATA_DIRECTORY) -> None:
+def take(
+    conversation: Name,
+    by: By,
+    force: Annotated[bool, typer.Option("--force", help="Also from a colleague who has it.")] = False,
+    as_json: AsJson = False,
+    data: Directory = DATA_DIRECTORY,
+) -> None:
     """Take it over: the AI is silent from here on, also with a reply that it has not begun to send."""
     from operations import conversations as views
     from operations import intervention
 
     async def act(connection: "Connection") -> "Act":
-        return await intervention.take(connection, await views.named(connection, conversation), by=by)
+        take_it = intervention.take_from_anybody if force else intervention.take
+        return await take_it(connection, await views.named(connection, conversation), by=by)
 
     print_act(act_on(data, act), as_json=as_json)
 
@@ -92,12 +102,20 @@ def reply(
     from operations import conversations as views
     from operations import delivery, intervention
 
+    is_recorded = False
+
     async def act(connection: "Connection") -> "tuple[Act, Delivery]":
+        nonlocal is_recorded
         found = await views.named(connection, conversation)
         done, said = await intervention.reply(connection, found, text, by=by)
+        is_recorded = True
         return done, await delivery.delivery_of(connection, found.thread, said, within_seconds=wait)
 
-    done, delivered = act_on(data, act)
+    try:
+        done, delivered = act_on(data, act)
+    except KeyboardInterrupt:
+        complaints.print(RECORDED if is_recorded else UNKNOWN, soft_wrap=True)
+        raise typer.Exit(INTERRUPTED) from None
     if as_json:
         print_json(plain_act(done) | plain_delivery(delivered))
         raise typer.Exit(1 if delivered.has_failed else 0)

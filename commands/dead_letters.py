@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.table import Table
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 dead_letters = typer.Typer(no_args_is_help=True, help="Events that a consumer group gave up: look, send round again, discard.")
 
 Event = Annotated[str, typer.Argument(metavar="EVENT", help="The event's id, or how it begins.")]
-Group = Annotated[str | None, typer.Option("--group", help="Only this consumer group's: responder or sender.")]
+Group = Annotated[Literal["responder", "sender"] | None, typer.Option("--group", help="Only this consumer group's.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For a script.")]
 
 _DETAILS = ("by", "error", "attempts", "reason", "code", "part", "attempt", "sid", "final")

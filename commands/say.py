@@ -1,6 +1,7 @@
 """`prosa say`: be a contact, on the terminal."""
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
@@ -12,7 +13,7 @@ import typer
 
 from commands.configured import settings_of_run
 from commands.development_options import DATA_DIRECTORY, Directory
-from commands.terminal import Complaint, console, print_json, printable
+from commands.terminal import INTERRUPTED, Complaint, console, print_json, printable
 
 if TYPE_CHECKING:
     from rich.status import Status as ConsoleStatus
@@ -26,7 +27,7 @@ STATUS_SECONDS = 3.0
 LOOK_SECONDS = 0.1
 MARGIN_SECONDS = 15.0
 """How much longer than the model's turn an answer may take: for what comes before and after it."""
-INTERRUPTED = 130
+CHANNEL = "whatsapp:"
 Phone: TypeAlias = dict[str, Any]
 FINAL = frozenset({"read", "failed", "undelivered"})
 
@@ -43,8 +44,9 @@ def say(
     """Write to the running system as a contact, through the simulator, and show what the phone receives in answer."""
     from simulator.addresses import is_contact
 
+    sender = address_of(sender)
     if not is_contact(sender):
-        raise typer.BadParameter("give an address such as whatsapp:+5511988887777", param_hint="--from")
+        raise typer.BadParameter("give an address such as +5511988887777 or whatsapp:+5511988887777", param_hint="--from")
     if not text.strip():
         raise typer.BadParameter("there is nothing to say", param_hint="TEXT")
     settings = settings_of_run(data)
@@ -60,6 +62,12 @@ def say(
         told = {"sid": sid, "replies": list(heard.messages.values()), "silence": answers.silence, "failure": answers.failure}
         print_json(told)
     _explain(heard, answers, seconds)
+
+
+def address_of(name: str) -> str:
+    """A contact's address as people write it: with or without the channel, the plus sign, and spaces and the like."""
+    bare = re.sub(r"[\s()-]", "", name).removeprefix(CHANNEL)
+    return f"{CHANNEL}{'+' if bare.isdecimal() else ''}{bare}"
 
 
 def _explain(heard: "Heard", answers: "Answers", seconds: float) -> None:
@@ -141,7 +149,10 @@ async def _listen(see: Callable[[], Awaitable[Phone]], database: "Database", sid
 
 
 async def _write(session: aiohttp.ClientSession, sender: str, text: str) -> str:
-    async with session.post("/simulator/messages", json={"from": sender, "body": text, "wait": True}) as response:
+    from simulator.phone.contacts import default_name
+
+    message = {"from": sender, "profile_name": default_name(sender), "body": text, "wait": True}
+    async with session.post("/simulator/messages", json=message) as response:
         written: dict[str, Any] = await response.json()
     if response.status >= 400:
         raise Complaint(f"the simulator refused the message: {written.get('detail', written)}")

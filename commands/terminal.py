@@ -12,6 +12,9 @@ console = Console(highlight=False, emoji=False)
 complaints = Console(stderr=True, highlight=False, emoji=False)
 
 
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, as shells have it."""
+
 WIDE = 250
 """Columns where no terminal sets a limit: what is piped on is not to be folded."""
 

@@ -3,24 +3,31 @@
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from projections.state import Conversation, DeadLetter, Message, Part, PartStatus, Reply, ReplyKind, Status, ThreadState
+from projections.state import ClosedBy, Conversation, DeadLetter, Message, Part, PartStatus, Reply, ReplyKind, Status, ThreadState
+from streams.events import AnyEventData, ConversationClosed, ConversationReleased
 
 _SAYS = {ReplyKind.ANSWER: "reply", ReplyKind.FAILURE_SENTENCE: "failure sentence", ReplyKind.PERSON: "person's reply"}
 
 
-def changes_between(before: ThreadState, after: ThreadState, now_ms: int) -> tuple[str, ...]:
+def changes_between(before: ThreadState, after: ThreadState, now_ms: int, *, by: str | None = None) -> tuple[str, ...]:
     """
     What is different; nothing where the event was known already or came too late to count.
 
+    `by` is who released or closed, which no state holds: see `releaser_or_closer`.
     Times stand in the time zone of this process, as log time has them.
     """
     return (
-        *_of_conversation(before.conversation, after.conversation, now_ms),
+        *_of_conversation(before.conversation, after.conversation, now_ms, by),
         *_of_waiting(len(before.unanswered), len(after.unanswered)),
         *_of_replies(before, after),
         *_of_messages(before, after),
         *_of_dead_letters(after),
     )
+
+
+def releaser_or_closer(event_data: AnyEventData) -> str | None:
+    """The name of the person, where such an event is one of these acts."""
+    return event_data.by if isinstance(event_data, ConversationReleased | ConversationClosed) else None
 
 
 def at(time_ms: int, now_ms: int) -> str:
@@ -29,20 +36,27 @@ def at(time_ms: int, now_ms: int) -> str:
     return f"{moment:%H:%M}" if moment.date() == now.date() else f"{moment:%d %b %H:%M}"
 
 
-def _of_conversation(before: Conversation | None, after: Conversation | None, now_ms: int) -> Iterator[str]:
+def _of_conversation(before: Conversation | None, after: Conversation | None, now_ms: int, by: str | None) -> Iterator[str]:
     if after is None:
         return
     if before is None or before.id != after.id:
         yield "opened conversation" if after.previous_conversation_id is None else "opened conversation, linked to the one before"
         before = None
     if before is None or before.status is not after.status:
-        by = f" by {after.closed_by}" if after.closed_by else ""
-        yield f"status {before.status} → {after.status}{by}" if before else f"status {after.status}{by}"
+        told = f"{after.status}{_by(before, after, by)}"
+        yield f"status {before.status} → {told}" if before else f"status {told}"
     if after.taken_by and (before is None or before.taken_by != after.taken_by):
-        yield f"taken by {after.taken_by}"
+        yield f"taken by {after.taken_by}{f', was with {before.taken_by}' if before and before.taken_by else ''}"
     deadline = after.next_deadline_at_ms
     if deadline is not None and (before is None or before.next_deadline_at_ms != deadline):
         yield f"{_becomes(after)} at {at(deadline, now_ms)}"
+
+
+def _by(before: Conversation | None, after: Conversation, by: str | None) -> str:
+    if after.closed_by:
+        return f" by {by if by and after.closed_by is ClosedBy.PERSON else after.closed_by}"
+    was_with_a_person = before is not None and before.status is Status.HANDOFF
+    return f", released by {by}" if by and was_with_a_person and after.status is Status.ACTIVE else ""
 
 
 def _becomes(conversation: Conversation) -> str:

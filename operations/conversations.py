@@ -10,10 +10,11 @@ from pydantic import TypeAdapter
 from operations.connection import Connection
 from operations.errors import ActRefused
 from operations.refold import Step
-from operations.timeline import timeline
+from operations.timeline import STEPS, timeline
 from projections.database import Connection as DatabaseConnection
 from projections.database import sql
 from projections.state import Part, PartStatus, ReplyKind, ReplyStatus, Status
+from streams.events import ClockAdvanced
 
 NAMED = 6
 """How many conversations that a name may mean are told; so many and more mean that it is too short."""
@@ -27,7 +28,8 @@ class Listed:
     """
     A conversation as its row stands. Times are log time; `log_time` is the log's clock by now.
 
-    `unanswered` counts what waits for an answer, `unanswered_since` is the oldest of it.
+    `unanswered` counts what waits for an answer, `unanswered_since` is the oldest of it; behind an open one of its `dead_letters`
+    somebody may wait as well. `closer` is the person who closed it, where `closed_by` says that it was one.
     """
 
     id: str
@@ -35,6 +37,7 @@ class Listed:
     thread: str
     status: Status
     closed_by: str | None
+    closer: str | None
     taken_by: str | None
     opened_at: datetime
     last_activity_at: datetime
@@ -43,6 +46,7 @@ class Listed:
     previous_conversation_id: str | None
     unanswered: int
     unanswered_since: datetime | None
+    dead_letters: int
     log_time: datetime
 
     @property
@@ -70,7 +74,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A conversation with what was said, and the last steps of its thread, where it is the newest one there."""
+    """A conversation with what was said, and its last steps, where it is the newest one of its thread."""
 
     conversation: Listed
     window_closes_at: datetime | None
@@ -119,14 +123,23 @@ async def shown(connection: Connection, conversation: Listed, *, limit: int = 50
     async with connection.database.transaction(readonly=True) as reading:
         replies = await reading.fetch(sql("conversation_replies"), conversation.id, limit)
     said = [*messages, *(unsaid for row in replies for unsaid in _unsaid(row))]
-    story = await timeline(connection, conversation.thread, limit=steps)
+    story = await timeline(connection, conversation.thread, limit=STEPS)
     is_newest = story.conversation is not None and story.conversation.id == conversation.id
     return Shown(
         conversation,
         _moment(story.window_closes_at_ms or None),
         tuple(sorted(said, key=lambda each: each.at))[-limit:],
-        story.steps if is_newest else (),
+        tuple(step for step in story.steps if _is_within(step, conversation))[-steps:] if is_newest else (),
     )
+
+
+def _is_within(step: Step, conversation: Listed) -> bool:
+    """What came before it is not its story, nor is a clock that was moved after its end."""
+    at = _moment(step.at_ms)
+    if at is None or at < conversation.opened_at:
+        return False
+    is_after = conversation.ended_at is not None and at > conversation.ended_at
+    return not (is_after and step.name == ClockAdvanced.name and len(step.changes) == 1)
 
 
 async def messages_of(connection: Connection, conversation_id: str, *, limit: int) -> Sequence[Said]:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from ulid import ULID
 
 from handlers.parts import MOST_PARTS, PART_LIMIT, split
-from operations.changes import changes_between
+from operations.changes import changes_between, releaser_or_closer
 from operations.connection import Connection
 from operations.conversations import Listed
 from operations.errors import ActLapsed, ActRefused, NotFoldedYet
-from operations.permission import why_not_act, why_not_release, why_not_reply
+from operations.permission import holder_of, why_not_act, why_not_release, why_not_reply, why_not_take
 from projections.reader import View
 from projections.state import Conversation, PartStatus, Reply, ReplyStatus, Status, ThreadState
 from streams.events import AnyEventData, ConversationClosed, ConversationReleased, ConversationTaken, PersonReplied
@@ -38,22 +38,41 @@ async def take(connection: Connection, conversation: Listed, *, by: str) -> Act:
     Every act here raises `ActRefused`, `ActLapsed`, `LogUnavailable`, `ReadModelUnavailable`, and `NotFoldedYet` where it counts
     and nobody has seen it yet.
     """
+    return await _take(
+        connection, conversation, lambda view: why_not_take(view.state, conversation.id, conversation.closer, by=by), by=by
+    )
+
+
+async def take_from_anybody(connection: Connection, conversation: Listed, *, by: str) -> Act:
+    """The same, also where a colleague has it."""
+    return await _take(
+        connection, conversation, lambda view: why_not_act(view.state, conversation.id, conversation.closer), by=by
+    )
+
+
+async def _take(connection: Connection, conversation: Listed, refusal: Callable[[View], str | None], *, by: str) -> Act:
+    """What the person has already is not taken again: nothing is written."""
+    view = await connection.look(conversation.thread)
+    if refusal(view) is None and holder_of(view.state) == by and view.state and view.state.conversation:
+        return Act(view.state.conversation, ("it is yours already",))
     taken = ConversationTaken(by=by, conversation=conversation.id)
-    act = await _act(connection, conversation, taken, lambda view: why_not_act(view.state, conversation.id))
+    act = await _act(connection, conversation, taken, refusal)
     return _unless_lapsed(act, conversation, (act.conversation.status, act.conversation.taken_by) == (Status.HANDOFF, by))
 
 
 async def release(connection: Connection, conversation: Listed, *, by: str) -> Act:
     """The AI answers again; what the contact wrote before counts as answered."""
     released = ConversationReleased(by=by, conversation=conversation.id)
-    act = await _act(connection, conversation, released, lambda view: why_not_release(view.state, conversation.id))
+    act = await _act(
+        connection, conversation, released, lambda view: why_not_release(view.state, conversation.id, conversation.closer)
+    )
     return _unless_lapsed(act, conversation, act.conversation.status is not Status.HANDOFF)
 
 
 async def close(connection: Connection, conversation: Listed, *, by: str) -> Act:
     """It is over, and what was unanswered in it is nobody's task any more."""
     closed = ConversationClosed(by=by, conversation=conversation.id)
-    act = await _act(connection, conversation, closed, lambda view: why_not_act(view.state, conversation.id))
+    act = await _act(connection, conversation, closed, lambda view: why_not_act(view.state, conversation.id, conversation.closer))
     return _unless_lapsed(act, conversation, act.conversation.status is Status.CLOSED)
 
 
@@ -69,7 +88,12 @@ async def reply(connection: Connection, conversation: Listed, text: str, *, by: 
     if len(parts) > MOST_PARTS:
         raise ActRefused(f"that is too long: a reply has at most {MOST_PARTS} messages of {PART_LIMIT} characters")
     said = PersonReplied(reply=str(ULID()), parts=parts, by=by, conversation=conversation.id)
-    act = await _act(connection, conversation, said, lambda view: why_not_reply(view.state, conversation.id, view.log_time_ms))
+    act = await _act(
+        connection,
+        conversation,
+        said,
+        lambda view: why_not_reply(view.state, conversation.id, view.log_time_ms, conversation.closer),
+    )
     return _unless_lapsed(act, conversation, act.conversation.is_open), said.reply
 
 
@@ -83,7 +107,7 @@ async def _act(connection: Connection, conversation: Listed, data: AnyEventData,
     after = await connection.look(conversation.thread)
     if after.state is None or after.state.conversation is None:
         raise NotFoldedYet(f"it stands in the log and will count; the read model is without conversation {conversation.id} now")
-    return _report(before.state, after.state, after.state.conversation, after.log_time_ms)
+    return _report(before.state, after.state, after.state.conversation, after.log_time_ms, releaser_or_closer(data))
 
 
 def _unless_lapsed(act: Act, meant: Listed, has_come_about: bool) -> Act:
@@ -95,11 +119,11 @@ def _unless_lapsed(act: Act, meant: Listed, has_come_about: bool) -> Act:
     return act
 
 
-def _report(before: ThreadState, after: ThreadState, conversation: Conversation, now_ms: int) -> Act:
+def _report(before: ThreadState, after: ThreadState, conversation: Conversation, now_ms: int, by: str | None) -> Act:
     was_to_be_said = [reply for reply in after.replies if (known := before.reply(reply.id)) and _is_to_be_said(known)]
     return Act(
         conversation,
-        changes_between(before, after, now_ms),
+        changes_between(before, after, now_ms, by=by),
         withdrawn=tuple(reply for reply in was_to_be_said if reply.status is ReplyStatus.WITHDRAWN),
         in_flight=tuple(reply for reply in was_to_be_said if reply.is_cut and _is_in_flight(reply)),
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 
-from operations.changes import changes_between
+from operations.changes import changes_between, releaser_or_closer
 from operations.durations import how_long
 from projections.conversation import advance, evolve
 from projections.deadlines import next_deadline_ms
@@ -111,7 +111,7 @@ class Refold:
         after = evolve(before, event, partition)
         self.state = after
         self.known |= after.known
-        return changes_between(before, after, partition.log_time_ms)
+        return changes_between(before, after, partition.log_time_ms, by=releaser_or_closer(event.data))
 
 
 def _tick(at_ms: int) -> Event:

@@ -10,7 +10,7 @@ UNION
 (
     SELECT DISTINCT ON (thread) id
     FROM conversations
-    WHERE split_part(thread, '|', 2) IN ($1, 'whatsapp:' || $1) OR thread = $1
+    WHERE split_part(thread, '|', 2) IN ($1, 'whatsapp:' || $1, 'whatsapp:+' || $1) OR thread = $1
     ORDER BY thread, opened_at DESC, id DESC
     LIMIT $2
 )

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from commands.conversation_view import tell_delivery
+from commands.say import address_of
 from commands.terminal import Complaint
 from operations.conversations import Said
 from operations.delivery import Delivery
@@ -38,3 +39,12 @@ def test_whatever_did_not_arrive_is_a_complaint(found: Delivery) -> None:
 def test_what_is_on_its_way_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     tell_delivery(delivery(ReplyStatus.SENT, "sent"))
     assert capsys.readouterr().out == "sent: Hello.\n"
+
+
+@pytest.mark.parametrize("name", ["whatsapp:+5511988887777", "+5511988887777", "5511988887777", "+55 (11) 98888-7777"])
+def test_a_phone_is_written_in_any_of_its_forms(name: str) -> None:
+    assert address_of(name) == "whatsapp:+5511988887777"
+
+
+def test_who_hides_the_phone_keeps_the_id() -> None:
+    assert address_of("BR.1a") == address_of("whatsapp:BR.1a") == "whatsapp:BR.1a"

@@ -66,13 +66,49 @@ async def test_a_person_takes_over_answers_gives_back_and_closes(system: System,
     code, told = await terminal("conversations", "reply", conversation, "Ana here.", "--by", "ana")
     assert (code, told) == (0, "read: Ana here.\n") or (code, told) == (0, "delivered: Ana here.\n")
     assert await system.phone() == [system.model.text, "Ana here."]
-    assert "status handoff → active" in (await terminal("conversations", "release", conversation))[1]
-    assert "status active → closed by person" in (await terminal("conversations", "close", conversation))[1]
+    assert "released by maria" in (await terminal("conversations", "release", conversation, "--by", "maria"))[1]
+    assert "status active → closed by carlos" in (await terminal("conversations", "close", conversation, "--by", "carlos"))[1]
     code, told = await terminal("conversations", "reply", conversation, "Hello?")
     assert (code, told) == (
         1,
-        f"prosa: conversation {conversation} was closed by the person; the contact's next message opens another one\n",
+        f"prosa: conversation {conversation} was closed by carlos; the contact's next message opens another one\n",
     )
+    assert "closed by carlos" in (await terminal("conversations", "list"))[1]
+    _, shown = await terminal("conversations", "show", conversation)
+    assert "closed by carlos" in shown.splitlines()[0]
+    assert "status handoff → active, released by maria" in shown
+    assert "status active → closed by carlos" in shown
+    assert "open until" not in shown
+    assert (await terminal.json("conversations", "show", conversation))["conversation"]["closer"] == "carlos"
+
+
+async def test_what_a_colleague_has_is_taken_by_force_only(system: System, terminal: Terminal) -> None:
+    conversation = await answered(system)
+    assert (await terminal("conversations", "take", conversation, "--by", "maria"))[0] == 0
+    before = await system.connection.log.heads()
+    code, told = await terminal("conversations", "take", conversation, "--by", "ana")
+    assert (code, told) == (1, f"prosa: maria has conversation {conversation}; to take it over all the same: --force\n")
+    assert await terminal("conversations", "take", conversation, "--by", "maria") == (0, f"{conversation}: it is yours already\n")
+    assert await system.connection.log.heads() == before
+    code, told = await terminal("conversations", "take", conversation, "--by", "ana", "--force")
+    assert (code, "taken by ana, was with maria" in told) == (0, True)
+
+
+async def test_who_stops_waiting_for_a_reply_is_told_that_it_is_recorded(system: System, terminal: Terminal) -> None:
+    """Whoever was told nothing would say it again."""
+    conversation = await answered(system)
+    await system.twilio.break_down(callbacks={"lost_rate": 1.0})
+    process = await asyncio.create_subprocess_exec(
+        PROSA,
+        *("conversations", "reply", conversation, "Ana here.", "--by", "ana", "--wait", "60"),
+        cwd=terminal.directory,
+        env=clean_environment(**terminal.environment),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    await system.comes_to(lambda state: any(each.parts[0].text == "Ana here." for each in state.replies))
+    process.send_signal(signal.SIGINT)
+    _, told = await asyncio.wait_for(process.communicate(), 20)
+    assert (process.returncode, "recorded" in told.decode(), "Traceback" in told.decode()) == (130, True, False)
 
 
 async def test_what_is_listed_and_shown_is_there_for_scripts_too(system: System, terminal: Terminal) -> None:
@@ -118,7 +154,7 @@ async def test_the_clock_is_moved_and_silence_shows(system: System, terminal: Te
     assert (code, told.startswith(f"prosa: conversation {conversation} has expired")) == (1, True)
 
 
-@pytest.mark.parametrize("length", ["20", "-20m", "twenty", "", "20 min", "0.5.5h"])
+@pytest.mark.parametrize("length", ["20", "-20m", "twenty", "", "20 min", "0.5.5h", "0m", "0.0d"])
 async def test_a_length_that_is_none_is_named(length: str, tmp_path: Path) -> None:
     code, told = await prosa("clock", "advance", "--", length, directory=tmp_path)
     assert (code, "LENGTH" in told) == (2, True)

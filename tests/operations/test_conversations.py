@@ -4,11 +4,12 @@ from datetime import timedelta
 
 import pytest
 
+from operations.clock import advance
 from operations.connection import Connection
 from operations.conversations import Listed, listed, named, shown
 from operations.errors import ActRefused
 from projections.state import Status
-from streams.events import ConversationClosed, ConversationTaken, MessageSent, PersonReplied, SendStarted
+from streams.events import ConversationClosed, ConversationTaken, EventDeadLettered, MessageSent, PersonReplied, SendStarted
 from streams.partitions import thread_of as thread_between
 from tests.handlers.world import World, thread_of
 
@@ -144,3 +145,23 @@ async def test_an_older_conversation_is_shown_without_the_story_of_the_newer_one
     await written(world, THREADS[0])
     _, oldest = await listed(connection)
     assert (await shown(connection, oldest)).steps == ()
+
+
+async def test_an_open_dead_letter_is_counted_at_its_conversation(world: World, connection: Connection) -> None:
+    """What a group gave up is unanswered by nobody, and would look as if all was well."""
+    [asked] = await written(world, THREADS[0])
+    dead = EventDeadLettered(event=asked, group="responder", error="ModelUnavailable", attempts=5, fingerprint="f")
+    await world.append(dead, THREADS[0])
+    await world.state(THREADS[0])
+    assert (await conversation(connection)).dead_letters == 1
+
+
+async def test_a_clock_that_was_moved_before_or_after_is_not_part_of_a_conversation(world: World, connection: Connection) -> None:
+    await advance(connection, timedelta(minutes=1))
+    await written(world, THREADS[0])
+    await world.append(ConversationClosed(by="carlos"), THREADS[0])
+    await world.state(THREADS[0])
+    await advance(connection, timedelta(minutes=1))
+    found = await shown(connection, await conversation(connection))
+    assert [step.name for step in found.steps] == ["message.received", "conversation.closed"]
+    assert found.conversation.closer == "carlos"

@@ -14,6 +14,7 @@ from operations.dead_letters import Act, Letter
 from projections.changes import RESPONDER
 from projections.state import ReplyStatus
 from streams.events import EventDeadLettered
+from tests.acceptance.running import prosa
 from tests.operations.system import CONTACT, THREAD, System, a_system
 from tests.operations.test_commands import HOSTILE, NOBODY, Terminal
 
@@ -150,3 +151,9 @@ async def test_where_the_read_model_is_away_one_line_says_so(system: System, ter
         code, told = await terminal(*command, **NOBODY)
         assert (code, len(told.splitlines())) == (1, 1)
     assert json.loads((await terminal("sends", "list", "--json"))[1]) == []
+
+
+async def test_a_group_that_there_is_not_is_refused_with_those_that_there_are(tmp_path: Path) -> None:
+    """None of its dead letters are open, which would be a false all-clear."""
+    code, told = await prosa("dead-letters", "list", "--group", "foo", directory=tmp_path)
+    assert (code, "responder" in told, "sender" in told) == (2, True, True)

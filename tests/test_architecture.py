@@ -72,6 +72,7 @@ PURE = {
     "handlers.model_remedies",
     "handlers.parts",
     "operations.changes",
+    "operations.durations",
     "operations.permission",
     "operations.refold",
     "webhook.forms",

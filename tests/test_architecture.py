@@ -73,6 +73,7 @@ PURE = {
     "handlers.parts",
     "operations.changes",
     "operations.durations",
+    "operations.durations",
     "operations.permission",
     "operations.refold",
     "webhook.forms",

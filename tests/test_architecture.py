@@ -73,7 +73,6 @@ PURE = {
     "handlers.parts",
     "operations.changes",
     "operations.durations",
-    "operations.durations",
     "operations.permission",
     "operations.refold",
     "webhook.forms",

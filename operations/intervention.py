@@ -56,14 +56,14 @@ async def _take(connection: Connection, conversation: Listed, refusal: Callable[
     if refusal(view) is None and holder_of(view.state) == by and view.state and view.state.conversation:
         return Act(view.state.conversation, ("it is yours already",))
     taken = ConversationTaken(by=by, conversation=conversation.id)
-    act = await _act(connection, conversation, taken, refusal)
+    act, _ = await _act(connection, conversation, taken, refusal)
     return _unless_lapsed(act, conversation, (act.conversation.status, act.conversation.taken_by) == (Status.HANDOFF, by))
 
 
 async def release(connection: Connection, conversation: Listed, *, by: str) -> Act:
     """The AI answers again; what the contact wrote before counts as answered."""
     released = ConversationReleased(by=by, conversation=conversation.id)
-    act = await _act(
+    act, _ = await _act(
         connection, conversation, released, lambda view: why_not_release(view.state, conversation.id, conversation.closer)
     )
     return _unless_lapsed(act, conversation, act.conversation.status is not Status.HANDOFF)
@@ -72,7 +72,9 @@ async def release(connection: Connection, conversation: Listed, *, by: str) -> A
 async def close(connection: Connection, conversation: Listed, *, by: str) -> Act:
     """It is over, and what was unanswered in it is nobody's task any more."""
     closed = ConversationClosed(by=by, conversation=conversation.id)
-    act = await _act(connection, conversation, closed, lambda view: why_not_act(view.state, conversation.id, conversation.closer))
+    act, _ = await _act(
+        connection, conversation, closed, lambda view: why_not_act(view.state, conversation.id, conversation.closer)
+    )
     return _unless_lapsed(act, conversation, act.conversation.status is Status.CLOSED)
 
 
@@ -88,16 +90,21 @@ async def reply(connection: Connection, conversation: Listed, text: str, *, by: 
     if len(parts) > MOST_PARTS:
         raise ActRefused(f"that is too long: a reply has at most {MOST_PARTS} messages of {PART_LIMIT} characters")
     said = PersonReplied(reply=str(ULID()), parts=parts, by=by, conversation=conversation.id)
-    act = await _act(
+    act, state = await _act(
         connection,
         conversation,
         said,
         lambda view: why_not_reply(view.state, conversation.id, view.log_time_ms, conversation.closer),
     )
+    if state.reply(said.reply):
+        return act, said.reply  # it counted, whatever came after: a refusal by Twilio may have closed the conversation since
     return _unless_lapsed(act, conversation, act.conversation.is_open), said.reply
 
 
-async def _act(connection: Connection, conversation: Listed, data: AnyEventData, refusal: Callable[[View], str | None]) -> Act:
+async def _act(
+    connection: Connection, conversation: Listed, data: AnyEventData, refusal: Callable[[View], str | None]
+) -> tuple[Act, ThreadState]:
+    """Write an act down, and see what came of it; also the thread as it stands then."""
     before = await connection.look(conversation.thread)
     why_not = refusal(before)
     if why_not or before.state is None:
@@ -107,7 +114,8 @@ async def _act(connection: Connection, conversation: Listed, data: AnyEventData,
     after = await connection.look(conversation.thread)
     if after.state is None or after.state.conversation is None:
         raise NotFoldedYet(f"it stands in the log and will count; the read model is without conversation {conversation.id} now")
-    return _report(before.state, after.state, after.state.conversation, after.log_time_ms, releaser_or_closer(data))
+    act = _report(before.state, after.state, after.state.conversation, after.log_time_ms, releaser_or_closer(data))
+    return act, after.state
 
 
 def _unless_lapsed(act: Act, meant: Listed, has_come_about: bool) -> Act:

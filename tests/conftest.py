@@ -14,6 +14,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 import redis
+import structlog
 
 from simulator.servers import EmbeddedPostgres, EmbeddedServer, EmbeddedValkey, free_port
 
@@ -30,6 +31,14 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter and any(NO_BROWSER in str(report.longrepr) for report in reporter.getreports("skipped")):
         reporter.write_line(NO_BROWSER, yellow=True)
+
+
+@pytest.fixture(autouse=True)
+def log_lines_as_they_were() -> Iterator[None]:
+    """Whoever runs a command inside a test also sets where its log lines go; that is over with the test."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture(scope="session")

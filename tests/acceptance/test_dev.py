@@ -39,7 +39,8 @@ async def dev(shared: Prosa) -> AsyncIterator[Prosa]:
 async def test_a_contact_is_answered_and_sees_the_statuses(dev: Prosa) -> None:
     code, output = await dev.say("Olá!")
     assert code == 0, output
-    said, answered, quoted, *statuses = [line.strip() for line in output.splitlines()]
+    spoken_to, said, answered, quoted, *statuses = [line.strip() for line in output.splitlines()]
+    assert spoken_to == "of prosa dev in .prosa"
     assert said == "whatsapp:+5511999990000: Olá!"
     assert answered.startswith("Prosa: Sou o atendente offline")
     assert "Olá!" in quoted

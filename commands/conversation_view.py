@@ -56,18 +56,18 @@ def lines_of(shown: "Shown") -> list[str]:
     lines = [
         f"{conversation.id}, {_status(conversation)}",
         f"contact        {conversation.contact}",
-        f"log time       {now.astimezone():%Y-%m-%d %H:%M:%S}",
-        f"opened         {_moment(conversation.opened_at, now)}, last activity {_moment(conversation.last_activity_at, now)}",
+        f"log time       {_moment(now)}",
+        f"opened         {_moment(conversation.opened_at)}, last activity {_moment(conversation.last_activity_at)}",
     ]
     if conversation.previous_conversation_id:
         lines.append(f"after          {conversation.previous_conversation_id}")
     if conversation.ended_at:
-        lines.append(f"ended          {_moment(conversation.ended_at, now)}")
+        lines.append(f"ended          {_moment(conversation.ended_at)}")
     if conversation.next_deadline_at:
-        lines.append(f"next deadline  {_moment(conversation.next_deadline_at, now)}")
+        lines.append(f"next deadline  {_moment(conversation.next_deadline_at)}")
     if shown.window_closes_at and not conversation.ended_at:
         is_open = now < shown.window_closes_at
-        lines.append(f"window         {'open until' if is_open else 'closed since'} {_moment(shown.window_closes_at, now)}")
+        lines.append(f"window         {'open until' if is_open else 'closed since'} {_moment(shown.window_closes_at)}")
     if conversation.unanswered:
         lines.append(f"unanswered     {_unanswered(conversation)}")
     if conversation.dead_letters:
@@ -92,8 +92,8 @@ def _said(said: "Said", form: str) -> str:
     return f"  {said.at.astimezone():{form}}  {said.author or 'somebody'}: {text}{status}"
 
 
-def _moment(moment: datetime, now: datetime) -> str:
-    return f"{moment.astimezone():{TIME if _is_today(moment, now) else DAY_AND_TIME}}"
+def _moment(moment: datetime) -> str:
+    return f"{moment.astimezone():{DAY_AND_TIME}}"
 
 
 def _is_today(moment: datetime, now: datetime) -> bool:

@@ -11,6 +11,7 @@ from operations.intervention import close, release, reply, take
 from projections.reader import View
 from projections.state import ReplyKind, ReplyStatus, Status
 from streams.events import ConversationClosed, ConversationTaken, PersonReplied, SendStarted
+from streams.log import Appended
 from tests.handlers.world import MINUTE_MS, World, thread_of
 
 THREAD = thread_of(0)
@@ -132,6 +133,22 @@ async def test_an_act_that_comes_too_late_says_so(world: World, connection: Conn
 
 async def _say(connection: Connection, conversation: Listed, *, by: str) -> None:
     await reply(connection, conversation, "Hello?", by=by)
+
+
+async def test_an_answer_that_counted_is_no_failure_where_somebody_closes_right_after(
+    world: World, connection: Connection, asked: Listed
+) -> None:
+    """As Twilio does, in effect, where it refuses the answer at once."""
+    folded = connection.folded
+
+    async def and_then_it_is_closed(*appended: Appended) -> None:
+        await folded(*appended)
+        await folded((await world.append(ConversationClosed(by="bia"), THREAD)).at)
+
+    connection.folded = and_then_it_is_closed  # type: ignore[method-assign]
+    act, said = await reply(connection, asked, "Ana here.", by="ana")
+    state = await world.state(THREAD)
+    assert (act.conversation.status, state.reply(said) is not None) == (Status.CLOSED, True)
 
 
 @pytest.mark.parametrize("act", [take, release, close, _say])

@@ -44,8 +44,8 @@ COMMANDS = list(commands(typer.main.get_command(app)))
 @pytest.fixture
 def taken() -> Iterator[int]:
     """A port on which somebody else listens."""
-    with socket.create_server((HOST, 0)) as listener:
-        port: int = listener.getsockname()[1]
+    port = free_port(in_a_row=2) + 1
+    with socket.create_server((HOST, port)):
         yield port
 
 
@@ -183,7 +183,7 @@ async def test_a_taken_port_is_named_with_the_way_to_choose_another(option: str,
 
 
 async def test_the_port_of_a_later_worker_counts_too(taken: int, tmp_path: Path) -> None:
-    code, output = await prosa("dev", "--workers", "3", *options("--metrics-port", taken - 2), directory=tmp_path)
+    code, output = await prosa("dev", "--workers", "2", *options("--metrics-port", taken - 1), directory=tmp_path)
     assert code == 1
     told = complaint(output)
     assert told.startswith(f"port {taken} is taken; choose another: ")

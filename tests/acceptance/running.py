@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import random
 import re
 import signal
 import subprocess
@@ -20,7 +19,7 @@ from redis.asyncio import Redis
 
 from development.directory import RunDirectory
 from settings import Settings
-from simulator.servers import free_port, is_taken
+from simulator.servers import free_port
 from tests.acceptance.processes import Process, descendants, running_in
 
 PROSA = Path(sys.executable).with_name("prosa")
@@ -52,11 +51,7 @@ def clean_environment(**settings: str) -> dict[str, str]:
 
 def free_ports(workers: int) -> list[str]:
     """The options that keep a run out of everybody's way."""
-    while True:
-        metrics = random.randrange(20_000, 30_000)  # noqa: S311 - below the system's own choice
-        if not any(is_taken(port) for port in range(metrics, metrics + workers + 1)):
-            break
-    options = ["--metrics-port", str(metrics)]
+    options = ["--metrics-port", str(free_port(in_a_row=workers + 1))]
     for name in ("--port", "--simulator-port", "--valkey-port", "--postgres-port"):
         options += [name, str(free_port())]
     return options

@@ -14,7 +14,7 @@ from development.directory import RunDirectory
 from development.errors import DevelopmentError
 from development.plan import Plan, Ports
 from development.ports import MADE_BY_MAKE, require_free_ports, require_possible_ports
-from simulator.servers import free_port, is_taken
+from simulator.servers import free_port
 
 HOST = "127.0.0.1"
 
@@ -28,17 +28,17 @@ def typed_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
 def taken() -> Iterator[list[int]]:
     """Ports on which others listen."""
     with ExitStack() as stack:
-        yield [stack.enter_context(socket.create_server((HOST, 0))).getsockname()[1] for _ in range(3)]
+        yield [stack.enter_context(socket.create_server((HOST, port))).getsockname()[1] for port in _with_a_free_one_before(3)]
+
+
+def _with_a_free_one_before(count: int) -> list[int]:
+    return [free_port(in_a_row=2) + 1 for _ in range(count)]
 
 
 def plan(directory: Path, *, workers: int = 1, **ports: int) -> Plan:
     """On free ports, apart from those given."""
     free = {name: free_port() for name in ("webhook", "simulator", "valkey", "postgres")}
-    return Plan(Ports(**{**free, "metrics": _many_free(workers + 1), **ports}), workers, RunDirectory(directory))
-
-
-def _many_free(count: int) -> int:
-    return next(first for first in range(20_000, 30_000) if not any(is_taken(port) for port in range(first, first + count)))
+    return Plan(Ports(**{**free, "metrics": free_port(in_a_row=workers + 1), **ports}), workers, RunDirectory(directory))
 
 
 def refusal(refused: Plan) -> str:

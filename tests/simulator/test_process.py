@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import subprocess
 import sys
 from argparse import ArgumentTypeError
@@ -13,17 +12,12 @@ import aiohttp
 import pytest
 
 from simulator.__main__ import parser, rewrite, settings_of
+from simulator.servers import free_port
 from simulator.settings import ApiKey
 from tests.simulator.stand_in import ACCOUNT_SID, ANA, AUTH_TOKEN, DEADLINE_SECONDS, StandIn, eventually
 
 ENVIRONMENT = {"TWILIO_ACCOUNT_SID": ACCOUNT_SID, "TWILIO_AUTH_TOKEN": AUTH_TOKEN}
 ROOT = Path(__file__).parents[2]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def start(port: int, *arguments: str) -> subprocess.Popen[bytes]:

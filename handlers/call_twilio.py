@@ -15,6 +15,7 @@ from handlers.twilio_client import TwilioClient
 from projections.changes import SENDER
 from projections.reader import View
 from projections.state import Reply
+from streams.crash_points import reached
 from streams.errors import LeaseLost
 from streams.events import AttemptFailed, Event, MessageSent, Rejection, SendCancelled, SendDisproved, SendRejected
 from streams.log import Ownership
@@ -85,7 +86,9 @@ class CallTwilio:
         """Send the part and record what came of it, if anybody can tell. Raises `LeaseLost` where it must be left to another."""
         if not await self._may_call(grant):
             return await self._cancelled(grant)
+        reached("sender.calling")
         result = await self._create(grant)
+        reached("sender.called")
         match result:
             case Accepted(sid, status):
                 self._breaker.succeeded()

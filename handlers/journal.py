@@ -11,6 +11,7 @@ from handlers.outcome_lines import tell
 from handlers.spans import appended_as, recorded
 from projections.progress import Progress
 from projections.reader import Line, Reader, View
+from streams.crash_points import reached
 from streams.envelope import new_event
 from streams.errors import LogUnavailable, ReadModelUnavailable, TransientError
 from streams.events import AnyEventData, Event
@@ -92,11 +93,15 @@ class Journal:
         """Append an outcome, wait until it is folded, and look. A repeated append of the same event is harmless."""
         subject = thread or cause.subject
         event = new_event(data, subject=subject, source=self._source, cause=cause, traceparent=tracing.traceparent())
+        reached("outcome.decided")
         appended: Appended = await self._patience.until_done(lambda: self._log.append(event))
         tell(event, appended)
         appended_as(event, appended.partition)
         count_outcome(data)
-        return await self.look(subject, appended.position)
+        reached("outcome.appended")
+        view = await self.look(subject, appended.position)
+        reached("outcome.folded")
+        return view
 
     async def accounted_sids(self, thread: str, sids: Iterable[str], *, apart_from: str) -> set[str]:
         """Of these messages of a thread those that are known to be something else than what the attempt `apart_from` sent."""

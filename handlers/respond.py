@@ -19,6 +19,7 @@ from handlers.typing_indicator import ShowTyping, typing_shown
 from projections.changes import RESPONDER
 from projections.reader import View
 from projections.state import ThreadState, Unanswered
+from streams.crash_points import reached
 from streams.delivery import Delivery
 from streams.errors import TransientError
 from streams.events import ClockTicked, Event, MessageReceived, RedriveRequested, ReplyFailed, ReplyGenerated
@@ -122,9 +123,11 @@ class Responder:
         conversation = state.conversation.id if state.conversation else ""
         lines = await self._journal.history(conversation, [message.event for message in waiting], limit=HISTORY_MESSAGES)
         question = question_of(state, lines, waiting)
+        reached("responder.asking")
         try:
             async with typing_shown(self._show_typing, newest_sid(lines, waiting)):
                 answer = await answer_with_retries(self._models, question, limits=self._manner.limits)
+            reached("responder.asked")
         except TurnFailed as failed:
             outcome = self._failure(waiting, failed)
         else:

@@ -18,6 +18,7 @@ from handlers.parts import normalise
 from handlers.twilio_answers import ListedMessage, TwilioDenied, TwilioRefused, TwilioUnavailable
 from handlers.twilio_client import TwilioClient
 from projections.reader import View
+from streams.crash_points import reached
 from streams.events import Event, MessageSent, SendDisproved, SendUnconfirmed
 from streams.partitions import addresses_of
 from streams.retry import RetryPolicy
@@ -66,7 +67,9 @@ class Settler:
         listings = 0
         while True:
             is_late = await self._journal.time_ms() - step.attempt.started_at_ms > self._grace_ms
+            reached("sender.listing")
             listing = await self._list(thread, step)
+            reached("sender.listed")
             view = await self._journal.look(thread)
             if not _is_open(view, step):
                 return view

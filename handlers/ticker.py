@@ -18,6 +18,7 @@ from projections.policy import policy_of
 from projections.state import PartitionState
 from projections.store import Checkpoint, load_checkpoints
 from settings import Settings
+from streams.crash_points import reached
 from streams.envelope import decode, name_of, new_event
 from streams.errors import UndecodableEvent
 from streams.events import AnyEventData, ClockAdvanced, ClockTicked, Event, PolicyChanged
@@ -127,7 +128,9 @@ class Ticker:
 
         async def append() -> None:
             self.heartbeat.beat()
+            reached("clock.ticking")
             await self._log.append(event)
+            reached("clock.ticked")
 
         await self._patience.until_done(append)
 

@@ -15,6 +15,7 @@ from projections.rows import rows_of
 from projections.state import ThreadState
 from projections.store import Checkpoint
 from projections.story import Story
+from streams.crash_points import reached
 from streams.errors import LogMismatch, NewerEvent, TransientError
 from streams.log import Record
 
@@ -73,6 +74,7 @@ class Projector:
         new = [record for record in records if record.position > self._checkpoints[record.partition].position]
         entries = self._understood(new)
         if entries:
+            reached("projector.read")
             with metrics.PROJECTOR_BATCH_SECONDS.of().time():
                 await self._commit_or_divide(entries)
             metrics.PROJECTOR_BATCH_EVENTS.of().observe(len(entries))
@@ -114,10 +116,14 @@ class Projector:
             moved = {partition: _moved(fold, checkpoint) for partition, checkpoint in seen.items()}
             story = Story()
             story.note(states, partitions, fold)
+            reached("projector.folded")
             await self._lock(connection, seen)
             await store.write_rows(connection, rows)
             woken = await self._fold_silence(connection, batch, fold.partition_of_thread, story)
+            reached("projector.written")
             await store.move_checkpoints(connection, moved.values())
+            reached("projector.moved")
+        reached("projector.committed")
         self._checkpoints.update(moved)
         self._remember(fold)
         self._cache.update(woken)

@@ -7,6 +7,7 @@ from structlog import get_logger
 
 from streams.batch_consumer import BatchConsumer
 from streams.cancellation import end
+from streams.crash_points import reached
 from streams.delivery import Delivery, Handler
 from streams.envelope import decode, name_of
 from streams.errors import LogUnavailable, NewerEvent, TransientError, UndecodableEvent
@@ -161,6 +162,7 @@ class GroupConsumer:
                 log.warning("workers ended here; one event at a time", group=self.group, partition=partition, to=isolated_to)
             self._caught_up_to[partition] = head
             self._marks.lag[partition] = found.lag
+            reached("group.joined")
             self._serving[partition] = self._workers(partition, Mark(found.position, found.entries), isolated_to)
 
     def _workers(self, partition: int, mark: Mark, isolated_to: int) -> ThreadWorkers:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from structlog import get_logger
 
 import metrics
+from streams.crash_points import reached
 from streams.delivery import Delivery, Handler
 from streams.errors import FatalError, LeaseLost, NewerEvent, TransientError
 from streams.outage import place_of
@@ -39,10 +40,12 @@ class Handling:
         attempt = 0
         while self._ownership.remaining_seconds(delivery.partition) > 0:
             attempt += 1
+            reached("group.delivered")
             if attempt > 1:
                 metrics.RETRIES.of(delivery.group).inc()
             error = await self._try(delivery)
             if error is None:
+                reached("group.handled")
                 return True
             if isinstance(error, NewerEvent):
                 self._ownership.decline(delivery.partition, error)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 
+from streams.crash_points import reached
 from streams.errors import LogUnavailable
 from streams.heartbeat import Heartbeat
 from streams.log import EventLog
@@ -39,7 +40,9 @@ class Marks:
                 return
             positions = {partition: mark.position for partition, (_, mark) in moved.items()}
             entries = {partition: mark.entries for partition, (_, mark) in moved.items() if mark.entries is not None}
+            reached("group.committing")
             await self._log.commit(self._group, positions, entries)
+            reached("group.committed")
             for workers, mark in moved.values():
                 workers.committed = mark
 

@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 import metrics
 import tracing
+from streams.crash_points import reached
 from streams.envelope import new_event
 from streams.errors import FatalError, ProsaError
 from streams.events import Event, MessageReceived, MessageStatusChanged
@@ -93,6 +94,7 @@ class TwilioEndpoint:
 
     async def _append(self, thread: str, data: MessageReceived | MessageStatusChanged) -> Outcome:
         event = new_event(data, subject=thread, source=SOURCE, traceparent=tracing.traceparent())
+        reached("webhook.verified")
         try:
             await self._events.append(event)
         except FatalError as error:
@@ -103,6 +105,7 @@ class TwilioEndpoint:
             tracing.fail(error)
             log.warning("webhook not stored", path=self._path, error=type(error).__name__, reason=str(error), **self._ids(event))
             return Outcome.UNAVAILABLE
+        reached("webhook.appended")
         self._tell(event)
         return Outcome.STORED
 

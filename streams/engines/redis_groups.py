@@ -13,6 +13,7 @@ from structlog import get_logger
 
 import metrics
 from streams.cancellation import end
+from streams.crash_points import reached
 from streams.engines.redis_connection import connect
 from streams.engines.redis_leases import RedisLeases
 from streams.errors import LogUnavailable, NewerEvent
@@ -178,6 +179,7 @@ class RedisOwnership:
     async def _renew(self) -> None:
         began, leases = self._clock(), dict(self._held)
         renewed = await self._leases.renew(leases)
+        reached("lease.renewed")
         lost: dict[str, list[int]] = {}
         for partition, lease in leases.items():
             if self._held.get(partition) is not lease:
@@ -233,6 +235,7 @@ class RedisOwnership:
         began = self._clock()
         takeovers = await self._leases.claim(partitions, most)
         if takeovers:
+            reached("lease.claimed")
             _tell_gained(takeovers)
         for takeover in takeovers:
             metrics.PARTITIONS_GAINED.of("handover" if takeover.is_graceful else "lapse").inc()
@@ -263,6 +266,7 @@ class RedisOwnership:
 
     async def _drain_and_release(self, partition: int, lease: _Lease) -> None:
         await self._consumers.drain(partition)
+        reached("lease.releasing")
         if self._held.get(partition) is lease:
             del self._held[partition]
             await self._release(partition)

@@ -14,8 +14,8 @@ from projections.migrate import migrate
 from projections.reader import Reader
 from simulator.servers import EmbeddedPostgres, free_port
 from streams.errors import ConfigurationError, ReadModelUnavailable, TransientError
+from tests.harness.proxy import Proxy
 from tests.projections.faults import FaultyDatabase, Statements, terminate
-from tests.projections.proxy import Wire
 from tests.projections.random_log import random_log
 from tests.projections.read_model import Log, Projecting, assert_means, dump, positions_in, thread_in
 from tests.streams.conftest import eventually
@@ -77,15 +77,15 @@ async def test_a_wire_that_hangs_is_an_outage_and_ends_with_it(read_model_url: s
     monkeypatch.setattr(database_module, "COMMAND_TIMEOUT_SECONDS", 0.3)
     monkeypatch.setattr(database_module, "CONNECT_TIMEOUT_SECONDS", 0.3)
     log = random_log(22)
-    async with Wire(read_model_url).running() as wire:
+    async with Proxy(read_model_url) as wire:
         database = Database(wire.url, max_connections=1)
         projecting = Projecting(database)
         await projecting.catch_up(log.records[:10])
-        wire.clamp()
+        wire.hold()
         for _ in range(2):
             with pytest.raises(ReadModelUnavailable):
                 await asyncio.wait_for(projecting.projector.project(log.records[10:]), 20)
-        wire.release()
+        wire.heal()
         monkeypatch.setattr(database_module, "COMMAND_TIMEOUT_SECONDS", 30.0)
 
         await projecting.catch_up(log.records)

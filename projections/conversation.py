@@ -13,6 +13,7 @@ from projections import dead_letters, proof, replies, sends
 from projections.changes import RECENT_EVENTS, with_conversation, with_message
 from projections.dead_letters import open_conversation
 from projections.deadlines import apply_deadlines, next_deadline_ms, slide
+from projections.lateness import written_at_ms
 from projections.policy import WINDOW_MS, Policy, closes, policy_of
 from projections.state import (
     ClosedBy,
@@ -82,7 +83,7 @@ def _apply(state: ThreadState, event: Event, partition: PartitionState) -> Threa
         ):
             return state
         case MessageReceived() as data:
-            return _on_received(state, event, data, now_ms, policy)
+            return _on_received(state, event, data, partition)
         case MessageStatusChanged() as data:
             return proof.on_status_changed(state, event, data, now_ms)
         case MessageSent() as data:
@@ -127,22 +128,26 @@ def _misses(state: ThreadState, act: PersonReplied | ConversationTaken | Convers
     return act.conversation is not None and (conversation is None or conversation.id != act.conversation)
 
 
-def _on_received(state: ThreadState, event: Event, data: MessageReceived, now_ms: int, policy: Policy) -> ThreadState:
+def _on_received(state: ThreadState, event: Event, data: MessageReceived, partition: PartitionState) -> ThreadState:
     """
     Count a message once per sid; open a conversation where none is; close it where the contact says so.
 
-    A callback that spoke of this sid before, whatever it meant, does not make it a repeat.
+    A callback that spoke of this sid before, whatever it meant, does not make it a repeat. A message that comes late counts from
+    now on, but WhatsApp's window counts from when it was written, and a close word from before something else happened closes
+    nothing.
     """
     known = state.known.get(data.sid)
     if known and not known.is_rumour:
         return state
+    now_ms, policy, written_ms = partition.log_time_ms, partition.policy, written_at_ms(event, partition)
+    is_overtaken = state.open_conversation is not None and written_ms < state.open_conversation.last_activity_at_ms
     if state.open_conversation is None:
         state = open_conversation(state, event, now_ms, policy)
     state = replies.touch(state, now_ms, policy)
-    number = state.inbound_count + 1
-    state = replace(state, inbound_count=number, window_closes_at_ms=now_ms + WINDOW_MS)
+    number, closes_at_ms = state.inbound_count + 1, max(state.window_closes_at_ms, written_ms + WINDOW_MS)
+    state = replace(state, inbound_count=number, window_closes_at_ms=closes_at_ms)
     state = with_message(state, _inbound(state, event, data, now_ms))
-    if closes(policy, data.body):
+    if closes(policy, data.body) and not is_overtaken:
         return _closed_by(ClosedBy.CONTACT, state, now_ms)
     return replace(state, unanswered=(*state.unanswered, Unanswered(event.id, number, now_ms)))
 

@@ -55,6 +55,7 @@ PURE = {
     "projections.deadlines",
     "projections.entries",
     "projections.folding",
+    "projections.lateness",
     "projections.message_status",
     "projections.parts",
     "projections.policy",

@@ -85,7 +85,8 @@ class Event(BaseModel):
     One fact, with its CloudEvents attributes.
 
     `id` is a ULID made where the fact was seen; `subject` is the thread (or `partition/3` for what concerns a whole
-    partition) and the partition key. `time` is the writer's wall clock, for people; state is shaped by log time only.
+    partition) and the partition key. `time` is the writer's wall clock, for people; state is shaped by log time only. A message
+    that the reconciler found tells Twilio's date there: see `projections/lateness.py`.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from streams.errors import WRONG_SETTINGS, FatalError
+from streams.outage import place_of
 from telemetry import log
 
 LOOK_SECONDS = 0.5
@@ -38,7 +39,7 @@ class Ending:
         if self._error is None:
             self._error = error
             reason = str(error) if isinstance(error, FatalError) else type(error).__name__
-            log.critical("fatal; this process stops", error=type(error).__name__, reason=reason)
+            log.critical("fatal; this process stops", error=type(error).__name__, reason=reason, at=place_of(error) or None)
         if self._ask is not None:
             self._ask()
 

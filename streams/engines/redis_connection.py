@@ -47,10 +47,11 @@ def connect(url: str, *, connections: int, timeout_seconds: float) -> Client:
 
 class _Cancellable(AbstractConnection):
     """
-    A connection on which no cancellation is lost.
+    A connection on which no cancellation is lost, and whose end is always told as one.
 
     redis-py sends inside `asyncio.wait_for`, which before Python 3.12 forgets a cancellation that meets its own end: a loop
-    that was cancelled would go on for ever.
+    that was cancelled would go on for ever. And uvloop raises `RuntimeError` where somebody writes to a connection that was
+    reset, which redis-py takes for a defect.
     """
 
     async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
@@ -61,6 +62,9 @@ class _Cancellable(AbstractConnection):
         except TimeoutError:
             await self.disconnect(nowait=True)
             raise RedisTimeoutError("writing") from None
+        except RuntimeError as error:
+            await self.disconnect(nowait=True)
+            raise RedisConnectionError("writing to a connection that is closed") from error
         finally:
             self.socket_timeout = limit
 

@@ -133,12 +133,12 @@ def read_result(call: Call) -> dict[str, Any] | None:
     return answer
 
 
-def messages_of(page: dict[str, Any]) -> list[ListedMessage]:
-    """The messages of one page of a list."""
-    messages = page.get("messages")
-    if not isinstance(messages, list):
-        raise TwilioUnavailable("list: no messages in the page")
-    return [listed(message) for message in messages]
+def entries_of(page: dict[str, Any], name: str) -> list[Any]:
+    """What one page of a list holds. Raises `TwilioUnavailable` where it is no such page."""
+    entries = page.get(name)
+    if not isinstance(entries, list):
+        raise TwilioUnavailable(f"list: no {name} in the page")
+    return entries
 
 
 def listed(message: Any) -> ListedMessage:

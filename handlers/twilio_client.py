@@ -14,6 +14,8 @@ Errors carry statuses and codes, never bodies or addresses.
 """
 
 import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from types import SimpleNamespace, TracebackType
 from typing import Any, Self
 
@@ -27,7 +29,8 @@ from handlers.twilio_answers import (
     SendResult,
     TwilioRefused,
     TwilioUnavailable,
-    messages_of,
+    entries_of,
+    listed,
     read_result,
     send_result,
 )
@@ -84,22 +87,43 @@ class TwilioClient:
         wholly older.
         """
         since_ms = since_ms // 1000 * 1000
-        query = {"To": to, "PageSize": str(PAGE_SIZE)} | ({"From": from_} if from_ else {})
-        url = str(URL(f"{self._messages_url}.json").with_query(query))
         found: dict[str, ListedMessage] = {}
-        for _ in range(MOST_PAGES):
+        async with aclosing(self.pages({"To": to} | ({"From": from_} if from_ else {}), most=MOST_PAGES)) as pages:
+            async for page in pages:
+                messages = [listed(message) for message in page]
+                recent = [message for message in messages if message.created_at_ms >= since_ms]
+                # pages shift when a message arrives meanwhile, so that one may be listed twice
+                found |= {message.sid: message for message in recent}
+                if messages and not recent:
+                    break
+        return tuple(found.values())
+
+    async def pages(self, query: Mapping[str, str], *, most: int) -> AsyncGenerator[Sequence[Any], None]:
+        """
+        The list of messages, a page at a time, the newest first, as Twilio words them.
+
+        Raises `TwilioUnavailable` for a page that is missing or garbled, and where there is another one after `most` pages.
+        """
+        url = str(URL(f"{self._messages_url}.json").with_query({**query, "PageSize": str(PAGE_SIZE)}))
+        for _ in range(most):
             page = await self._page(url)
-            messages = messages_of(page)
-            recent = [message for message in messages if message.created_at_ms >= since_ms]
-            # pages shift when a message arrives meanwhile, so that one may be listed twice
-            found |= {message.sid: message for message in recent}
+            yield entries_of(page, "messages")
             following = page.get("next_page_uri")
-            if not following or (messages and not recent):
-                return tuple(found.values())
+            if not following:
+                return
             if not isinstance(following, str) or not following.startswith("/"):
                 raise TwilioUnavailable("list: the next page is not a path")
             url = self._api_url + following
-        raise TwilioUnavailable(f"list: more than {MOST_PAGES} pages")
+        raise TwilioUnavailable(f"list: more than {most} pages")
+
+    async def media_of(self, message_sid: str) -> Sequence[Any]:
+        """The files of a message as Twilio words them, the first page of them; none where it has forgotten the message."""
+        page = read_result(await self._call("GET", f"{self._messages_url}/{message_sid}/Media.json"))
+        return entries_of(page, "media_list") if page else ()
+
+    def media_url(self, message_sid: str, media_sid: str) -> str:
+        """Where a file is fetched, as a webhook words it."""
+        return f"{self._messages_url}/{message_sid}/Media/{media_sid}"
 
     async def account_status(self) -> str:
         """`active`, `suspended` or `closed`. It changes nothing, and proves the credentials."""

@@ -25,6 +25,18 @@ class Process:
         return stat is not None and int(stat[19]) == self.started and stat[0] != "Z"
 
 
+def process_of(pid: int) -> Process | None:
+    """The process that has this id now."""
+    stat = _stat(pid)
+    if stat is None:
+        return None
+    try:
+        command = (PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return None
+    return Process(pid, int(stat[19]), command)
+
+
 def descendants(pid: int) -> list[Process]:
     """Everything that this process started, and what that started; not itself."""
     children: dict[int, list[int]] = {}
@@ -35,13 +47,13 @@ def descendants(pid: int) -> list[Process]:
     while unseen:
         below = children.get(unseen.pop(), [])
         unseen += below
-        found += [process for child in below if (process := _process(child))]
+        found += [process for child in below if (process := process_of(child))]
     return found
 
 
 def running_in(directory: Path) -> list[Process]:
     """Whatever has this folder as its own, or names it in its command line."""
-    processes = [_process(int(folder.name)) for folder in PROC.glob("[0-9]*")]
+    processes = [process_of(int(folder.name)) for folder in PROC.glob("[0-9]*")]
     return [process for process in processes if process and process.is_alive and _concerns(process, directory)]
 
 
@@ -60,17 +72,6 @@ def _concerns(process: Process, directory: Path) -> bool:
     except OSError:
         return False
     return str(directory) in process.command or where.is_relative_to(directory)
-
-
-def _process(pid: int) -> Process | None:
-    stat = _stat(pid)
-    if stat is None:
-        return None
-    try:
-        command = (PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    except OSError:
-        return None
-    return Process(pid, int(stat[19]), command)
 
 
 def _stat(pid: int) -> list[str] | None:

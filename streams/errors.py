@@ -13,6 +13,8 @@ What can go wrong, sorted by what to do about it.
         ├── UnsafeLog
         ├── LogMismatch
         ├── NewerEvent
+        ├── CheckpointAhead
+        ├── EpochChanged
         └── ConfigurationError
 
 One place decides by branch; handlers only raise. Messages carry identifiers and codes, never text, addresses or secrets.
@@ -21,7 +23,7 @@ One place decides by branch; handlers only raise. Messages carry identifiers and
 from typing import ClassVar
 
 WRONG_SETTINGS = 78
-"""The exit code where a setting must change first, so that starting again is of no use; EX_CONFIG of sysexits.h."""
+"""The exit code where somebody must act first, so that starting again is of no use; EX_CONFIG of sysexits.h."""
 
 
 class ProsaError(Exception):
@@ -74,6 +76,20 @@ class LogMismatch(FatalError):
 
 class NewerEvent(FatalError):
     """The log holds an event of a newer version; only a newer process may read on."""
+
+
+class CheckpointAhead(FatalError):
+    """
+    The log is shorter than what was consumed of it, or another: it lost its tail, or everything. `prosa repair` mends it.
+
+    Starting again is of no use before that.
+    """
+
+    exit_code = WRONG_SETTINGS
+
+
+class EpochChanged(FatalError):
+    """Another generation of the log has begun; a process that starts anew goes on in it."""
 
 
 class ConfigurationError(FatalError):

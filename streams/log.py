@@ -45,6 +45,14 @@ class Committed:
 
 
 @dataclass(frozen=True, slots=True)
+class Consumed:
+    """The last entry that somebody has read of a partition, and the SHA-256 of its bytes where that is known."""
+
+    position: int
+    digest: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Holder:
     """A process that serves a partition, and how much longer it surely does if it falls silent."""
 
@@ -56,6 +64,8 @@ class EventLog(Protocol):
     """
     Append, read, commit. Every method raises `LogUnavailable` when the server does not answer in time or cannot write for
     now; all may be called concurrently.
+
+    Once a newer generation has begun, appends go there by themselves; what reads finds nothing more until it starts anew.
     """
 
     @property
@@ -107,11 +117,23 @@ class EventLog(Protocol):
     async def heads(self) -> Mapping[int, int]:
         """The position of the last entry of every partition; 0 where there is none."""
 
+    async def disagreements(self, consumed: Mapping[int, Consumed]) -> Mapping[int, str]:
+        """
+        The partitions of which the log does not hold what was consumed, and how they differ: it lost its tail, or is another log.
+
+        An entry that was deleted or trimmed on purpose is no disagreement, as far as the engine can tell. Raises `EpochChanged`
+        where a newer generation has begun: nothing of this one can be compared any more.
+        """
+
     async def time_ms(self) -> int:
         """The clock that stamps appends, now, in milliseconds since 1970."""
 
     async def committed(self, group: str) -> Mapping[int, Committed]:
-        """The group's mark in every partition. A group that does not exist is created, at the first entry."""
+        """
+        The group's mark in every partition. A group that does not exist is created, at the first entry.
+
+        Raises `EpochChanged` where that cannot be, since a newer generation has begun.
+        """
 
     async def marks(self, group: str) -> Mapping[int, Committed]:
         """As `committed`, for who only looks: nothing is made, and a partition where the group has none yet is left out."""

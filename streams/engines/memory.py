@@ -3,11 +3,12 @@
 import asyncio
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Mapping, Sequence
+from hashlib import sha256
 
 from streams.envelope import encode
 from streams.errors import NewerEvent, PositionOverflow
 from streams.events import Event
-from streams.log import Appended, Committed, Holder, Record
+from streams.log import Appended, Committed, Consumed, Holder, Record
 from streams.ownership import AttachedConsumers, PartitionConsumer, Takeover
 from streams.partitions import SEQUENCE_BITS, SEQUENCE_LIMIT, START, milliseconds_of_position, partition_of_subject
 from streams.suspicion import Suspicion
@@ -69,6 +70,13 @@ class MemoryEventLog:
     async def heads(self) -> Mapping[int, int]:
         return {n: records[-1].position if records else START for n, records in enumerate(self._records)}
 
+    async def disagreements(self, consumed: Mapping[int, Consumed]) -> Mapping[int, str]:
+        return {partition: "the log lost it" for partition, each in consumed.items() if not self._holds(partition, each)}
+
+    def lose_tail(self, partition: int, keep: int) -> None:
+        """Only so many entries of a partition stay, as after a failover to a copy that lagged."""
+        del self._records[partition][keep:]
+
     async def time_ms(self) -> int:
         return self._clock()
 
@@ -84,6 +92,14 @@ class MemoryEventLog:
 
     async def commit(self, group: str, positions: Mapping[int, int], entries: object = None) -> None:  # noqa: ARG002 - it counts
         self._marks.setdefault(group, {}).update(positions)
+
+    def _holds(self, partition: int, consumed: Consumed) -> bool:
+        if consumed.position == START:
+            return True
+        found = self._records[partition][self._count(partition, consumed.position - 1) :][:1]
+        if not found or found[0].position != consumed.position:
+            return False
+        return consumed.digest in (None, sha256(found[0].value).digest())
 
     def _committed(self, partition: int, mark: int) -> Committed:
         passed = self._count(partition, mark)

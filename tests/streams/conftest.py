@@ -40,6 +40,17 @@ class Engine:
         elif self.redis:
             await self.redis.execute_command("XADD", stream_key(partition), "*", FIELD, value)
 
+    async def lose_tail(self, partition: int, keep: int) -> None:
+        """Only so many entries stay, as after a failover to a copy that lagged."""
+        if isinstance(self.log, MemoryEventLog):
+            self.log.lose_tail(partition, keep)
+        elif self.redis:
+            key = stream_key(partition)
+            entries = await self.redis.xrange(key)
+            await self.redis.delete(key)
+            for entry_id, fields in entries[:keep]:
+                await self.redis.xadd(key, fields, id=entry_id)
+
 
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[Client]:

@@ -119,7 +119,9 @@ async def test_a_server_that_refuses_to_write_is_unavailable_until_it_writes_aga
     await redis_log.append(event())
 
 
-async def test_an_append_is_sent_once_even_when_its_answer_is_lost(redis_url: str, redis: Client) -> None:
+async def test_an_append_is_sent_once_even_when_its_answer_is_lost(
+    redis_url: str, redis: Client, redis_log: RedisEventLog
+) -> None:
     """A proxy that forwards what we send, and cuts the connection instead of answering the XADD."""
     address = urlsplit(redis_url)
 

@@ -1,8 +1,9 @@
 """
 What a request may cost before anything looks at it: bytes and time.
 
-A body is read whole, up to a limit and a deadline, and handed on in one piece. The deadlines add up to less than the 15 s after
-which Twilio hangs up: headers and body together arrive within milliseconds from Twilio, so these only ever hit slow clients.
+A body is read whole, up to a limit and a deadline, and handed on in one piece. The deadlines, that for the headers and that for
+the body among them, add up to less than the 15 s after which Twilio hangs up. Twilio's own requests arrive within milliseconds,
+so the first two only ever hit slow clients.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ class Limits:
     header_bytes: int = 32 * 1024
     discarded_bytes: int = 16 * 1024 * 1024
     """Of a body that was refused already."""
-    receive_seconds: float = 8.0
+    receive_seconds: float = 5.0
     """For the headers, and again for the body."""
     append_seconds: float = 4.0
     """For the log to make an event durable."""

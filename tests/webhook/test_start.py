@@ -1,12 +1,8 @@
 """`uvicorn webhook:app` as a process of its own, and what importing it does."""
 
-import asyncio
-import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -14,9 +10,9 @@ import pytest
 from simulator.servers import free_port
 from streams.errors import WRONG_SETTINGS
 from tests.webhook.posts import message
-from tests.webhook.serving import DEADLINE_SECONDS, Client
+from tests.webhook.processes import environment, live, output_of, uvicorn
+from tests.webhook.serving import DEADLINE_SECONDS
 
-ROOT = Path(__file__).parents[2]
 PURITY = """
 import os, sys
 
@@ -39,45 +35,10 @@ assert "redis" not in sys.modules
 """
 
 
-def environment(**settings: str) -> Mapping[str, str]:
-    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **settings}
-
-
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Path:
     """A working directory without a `.env`."""
     return tmp_path
-
-
-@asynccontextmanager
-async def uvicorn(directory: Path, *flags: str, **settings: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, Client]]:
-    port = free_port()
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-W", "error", "-m", "uvicorn", "webhook:app", "--port", str(port), *flags,
-        cwd=directory, env=environment(**settings), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    try:
-        yield process, Client(port)
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-
-
-async def live(client: Client) -> None:
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        while True:
-            try:
-                if (await client.get("/health/live")).status == 200:
-                    return
-            except ConnectionError:
-                await asyncio.sleep(0.05)
-
-
-async def output_of(process: asyncio.subprocess.Process) -> str:
-    assert process.stdout is not None
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        return (await process.stdout.read()).decode()
 
 
 def test_importing_reads_no_environment_and_does_no_io(elsewhere: Path) -> None:

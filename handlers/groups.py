@@ -90,7 +90,7 @@ def build_groups(settings: Settings, on_fatal: OnFatal) -> Groups:
     )
     database = Database(settings.database_url.get_secret_value())
     progress = Progress(database)
-    projector = Projector(database, progress, epoch=lambda: log.epoch, declined=ownership.decline)
+    projector = Projector(database, progress, epoch=lambda: log.epoch, declined=ownership.decline, compare=log.disagreements)
     twilio = twilio_client(settings)
     reader = Reader(database)
     retry = RetryPolicy(settings.retry_max_attempts, settings.retry_base_seconds, settings.retry_max_seconds)

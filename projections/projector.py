@@ -1,11 +1,13 @@
 """The projector: folds the log into Postgres, state and checkpoint in one transaction."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 import metrics
 from projections import store
+from projections.agreement import consumed_at, of_other_epochs
 from projections.database import COMMAND_TIMEOUT_SECONDS, Connection, Database
 from projections.entries import Entry, Timed, time_of_last_tick, timed, understand, unreadable
 from projections.folding import Fold, fold_batch, fold_silence
@@ -15,9 +17,10 @@ from projections.rows import rows_of
 from projections.state import ThreadState
 from projections.store import Checkpoint
 from projections.story import Story
+from streams.agreement import require_none
 from streams.crash_points import reached
-from streams.errors import LogMismatch, NewerEvent, TransientError
-from streams.log import Record
+from streams.errors import NewerEvent, TransientError
+from streams.log import Consumed, Record
 
 CACHED_THREADS = 20_000
 """Thread states kept between batches; a state takes some kilobytes."""
@@ -28,6 +31,14 @@ SILENCE_SECONDS = 10.0
 
 DUE_AT_ONCE = 1_000
 """Silent threads that a tick concerns are folded so many at a time."""
+
+Compare: TypeAlias = Callable[[Mapping[int, Consumed]], Awaitable[Mapping[int, str]]]
+"""Where the log does not hold what was consumed: `EventLog.disagreements`."""
+
+
+async def nothing_to_compare(_: Mapping[int, Consumed]) -> Mapping[int, str]:
+    """For records that come from no log."""
+    return {}
 
 
 class CheckpointMoved(TransientError):
@@ -40,28 +51,41 @@ class Projector:
 
     Redelivery changes nothing: what stands at or below a checkpoint is left out, and a checkpoint moves only from the value last
     seen. `declined` is told of a partition that holds an event of a newer version; `epoch` tells the log's, once it is open.
+
+    Before anything is folded `compare` makes sure that the log still holds the entry at the checkpoint: after a failover to a
+    copy that lagged, what is read next may come after entries that are lost.
     """
 
     def __init__(
-        self, database: Database, progress: Progress, *, epoch: Callable[[], int], declined: Callable[[int, NewerEvent], None]
+        self,
+        database: Database,
+        progress: Progress,
+        *,
+        epoch: Callable[[], int],
+        declined: Callable[[int, NewerEvent], None],
+        compare: Compare = nothing_to_compare,
     ) -> None:
         self._database = database
         self._progress = progress
         self._epoch = epoch
         self._decline = declined
+        self._compare = compare
         self._declined: set[int] = set()
         self._checkpoints: dict[int, Checkpoint] = {}
         self._cache: OrderedDict[str, ThreadState] = OrderedDict()
 
     async def positions(self, partitions: Iterable[int]) -> Mapping[int, int]:
-        """Where to read on from: the checkpoints in Postgres. What was cached is forgotten."""
+        """
+        Where to read on from: the checkpoints in Postgres. What was cached is forgotten.
+
+        Raises `CheckpointAhead` where the log is shorter than that, or another.
+        """
         wanted, epoch = list(partitions), self._epoch()
         async with self._database.transaction() as connection:
             await store.create_checkpoints(connection, wanted, epoch)
             checkpoints = await store.load_checkpoints(connection, wanted)
-        for checkpoint in checkpoints.values():
-            if checkpoint.epoch != epoch:
-                raise LogMismatch(f"partition {checkpoint.partition}: checkpoint of epoch {checkpoint.epoch}, log {epoch}")
+        require_none(of_other_epochs(checkpoints.values(), epoch))
+        await self._require_agreement(checkpoints.values())
         self._cache.clear()
         self._declined.difference_update(wanted)
         self._checkpoints.update(checkpoints)
@@ -70,14 +94,22 @@ class Projector:
         return positions
 
     async def project(self, records: Sequence[Record]) -> None:
-        """Fold a batch and commit it. Raises `CheckpointMoved` where the positions must be asked for again."""
+        """
+        Fold a batch and commit it.
+
+        Raises `CheckpointMoved` where the positions must be asked for again, and `CheckpointAhead` as `positions` does.
+        """
         new = [record for record in records if record.position > self._checkpoints[record.partition].position]
         entries = self._understood(new)
         if entries:
+            await self._require_agreement(self._checkpoints[n] for n in {entry.record.partition for entry in entries})
             reached("projector.read")
             with metrics.PROJECTOR_BATCH_SECONDS.of().time():
                 await self._commit_or_divide(entries)
             metrics.PROJECTOR_BATCH_EVENTS.of().observe(len(entries))
+
+    async def _require_agreement(self, checkpoints: Iterable[Checkpoint]) -> None:
+        require_none(await self._compare(consumed_at(checkpoints)))
 
     def _understood(self, records: Sequence[Record]) -> list[Entry]:
         """The entries up to the first, in each partition, that only a newer process may read."""
@@ -113,7 +145,8 @@ class Projector:
             for of_partition in batch.values():
                 fold_batch(fold, of_partition)
             rows = rows_of(fold)
-            moved = {partition: _moved(fold, checkpoint) for partition, checkpoint in seen.items()}
+            digests = {archived.entry.record.partition: archived.digest for archived in fold.archived}
+            moved = {partition: _moved(fold, checkpoint, digests[partition]) for partition, checkpoint in seen.items()}
             story = Story()
             story.note(states, partitions, fold)
             reached("projector.folded")
@@ -192,6 +225,7 @@ def _timed(entries: Sequence[Entry], seen: Mapping[int, Checkpoint]) -> dict[int
     return {partition: timed(of_partition[partition], checkpoint.state) for partition, checkpoint in seen.items()}
 
 
-def _moved(fold: Fold, seen: Checkpoint) -> Checkpoint:
+def _moved(fold: Fold, seen: Checkpoint, digest: bytes) -> Checkpoint:
     partition = seen.partition
-    return replace(seen, position=fold.positions[partition], state=fold.partitions[partition], chain=fold.chains[partition])
+    position, state, chain = fold.positions[partition], fold.partitions[partition], fold.chains[partition]
+    return replace(seen, position=position, state=state, chain=chain, digest=digest)

@@ -17,13 +17,18 @@ _MEDIA: TypeAdapter[tuple[dict[str, str], ...]] = TypeAdapter(tuple[dict[str, st
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """How far a partition is projected, and the state of the partition there."""
+    """
+    How far a partition is projected, and the state of the partition there.
+
+    `digest` is that of the entry at this position; None where there is none, or the archive does not have it any more.
+    """
 
     partition: int
     epoch: int
     position: int
     state: PartitionState
     chain: bytes
+    digest: bytes | None = None
 
 
 async def create_checkpoints(connection: Connection, partitions: Iterable[int], epoch: int) -> None:
@@ -37,7 +42,12 @@ async def load_checkpoints(connection: Connection, partitions: Iterable[int]) ->
     rows = await connection.fetch(sql("load_checkpoints"), sorted(partitions))
     return {
         row["partition"]: Checkpoint(
-            row["partition"], row["epoch"], row["position"], _PARTITION.validate_json(row["state"]), row["chain"]
+            row["partition"],
+            row["epoch"],
+            row["position"],
+            _PARTITION.validate_json(row["state"]),
+            row["chain"],
+            row["digest"],
         )
         for row in rows
     }

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from structlog import get_logger
 
+from streams.agreement import require_agreement
 from streams.batch_consumer import BatchConsumer
 from streams.cancellation import end
 from streams.crash_points import reached
@@ -14,7 +15,7 @@ from streams.errors import LogUnavailable, NewerEvent, TransientError, Undecodab
 from streams.handling import Handling
 from streams.heartbeat import Heartbeat
 from streams.lag import ages_in_seconds
-from streams.log import EventLog, Record
+from streams.log import Consumed, EventLog, Record
 from streams.marks import Marks
 from streams.outage import Outage, until_available
 from streams.ownership import OnFatal, PartitionOwnership, Takeover, exit_at_once, supervise
@@ -152,6 +153,7 @@ class GroupConsumer:
         """Begin at the committed mark. The head is read while we own the partition: what was in work before lies below it."""
         takeovers = dict(self._joining)
         marks, heads = await self._log.committed(self.group), await self._log.heads()
+        await require_agreement(self._log, {partition: Consumed(marks[partition].position) for partition in takeovers})
         for partition, takeover in takeovers.items():
             found, head = marks[partition], heads[partition]
             isolated_to = await self._ownership.isolated_to(self.group, takeover, mark=found.position, head=head)

@@ -3,15 +3,17 @@
 import asyncio
 from collections.abc import Callable, Mapping
 
+from streams.agreement import require_agreement
 from streams.crash_points import reached
 from streams.errors import LogUnavailable
 from streams.heartbeat import Heartbeat
-from streams.log import EventLog
+from streams.log import Consumed, EventLog
 from streams.outage import Outage
 from streams.thread_workers import Mark, ThreadWorkers
 
 COMMIT_SECONDS = 0.2
-COMPARE_SECONDS = 10.0
+COMPARE_SECONDS = 5.0
+"""How soon it is noticed that the log lost what was read of it, where nothing new makes the projector compare."""
 
 
 class Marks:
@@ -58,7 +60,11 @@ class Marks:
                 await asyncio.sleep(outage.failed(error))
 
     async def compare_regularly(self) -> None:
-        """An owner that was paused may have set back a mark that we moved; then it is committed again."""
+        """
+        An owner that was paused may have set back a mark that we moved; then it is committed again.
+
+        Raises `CheckpointAhead` where the log does not hold what was read, and `EpochChanged` where it has a new generation.
+        """
         while True:
             await asyncio.sleep(COMPARE_SECONDS)
             try:
@@ -67,5 +73,7 @@ class Marks:
                     for partition, workers in self._serving.items():
                         self.lag[partition] = marks[partition].lag
                         workers.committed = Mark(marks[partition].position, marks[partition].entries)
+                    read = {partition: Consumed(workers.cursor) for partition, workers in self._serving.items()}
+                await require_agreement(self._log, read)
             except LogUnavailable:
                 continue  # the loop that commits tells of it

@@ -13,15 +13,16 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from streams.engines.redis_connection import Client
-from streams.engines.redis_keys import FIELD, stream_key
+from streams.engines.redis_keys import FIELD, META_KEY, stream_key
+from streams.errors import EpochChanged
 from streams.log import Consumed
 from streams.partitions import START, entry_id_of_position, position_of_entry_id
 
 
 async def disagreements_of(client: Client, epoch: int, consumed: Mapping[int, Consumed]) -> dict[int, str]:
-    """What `EventLog.disagreements` tells, in one generation. Raises what the client raises."""
+    """What `EventLog.disagreements` tells and raises; and what the client raises."""
     compared = {partition: each for partition, each in consumed.items() if each.position != START}
-    entries = await _entries(client, epoch, compared)
+    current, entries = await _look(client, epoch, compared)
     found: dict[int, str] = {}
     for partition, each in compared.items():
         entry = entries[partition]
@@ -30,18 +31,22 @@ async def disagreements_of(client: Client, epoch: int, consumed: Mapping[int, Co
                 found[partition] = sentence
         elif each.digest is not None and sha256(entry).digest() != each.digest:
             found[partition] = f"the log has another entry {entry_id_of_position(each.position)} than was consumed"
+    if found:
+        current = await client.hget(META_KEY, "epoch")  # may have changed between the looks
+    if current is not None and int(current) != epoch:
+        raise EpochChanged(f"generation {epoch} of the log is over; {int(current)} has begun")
     return found
 
 
-async def _entries(client: Client, epoch: int, consumed: Mapping[int, Consumed]) -> dict[int, bytes | None]:
-    if not consumed:
-        return {}
+async def _look(client: Client, epoch: int, consumed: Mapping[int, Consumed]) -> tuple[bytes | None, dict[int, bytes | None]]:
+    """The current epoch, and the entries' bytes; None for one that is not there."""
     async with client.pipeline(transaction=False) as pipeline:
+        pipeline.hget(META_KEY, "epoch")
         for partition, each in consumed.items():
             entry_id = entry_id_of_position(each.position)
             pipeline.xrange(stream_key(partition, epoch), entry_id, entry_id)
-        replies = await pipeline.execute()
-    return {partition: _value(reply) for partition, reply in zip(consumed, replies, strict=True)}
+        current, *replies = await pipeline.execute()
+    return current, {partition: _value(reply) for partition, reply in zip(consumed, replies, strict=True)}
 
 
 def _value(entries: Sequence[tuple[bytes, Mapping[bytes, bytes]]]) -> bytes | None:

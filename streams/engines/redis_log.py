@@ -14,7 +14,7 @@ from streams.engines.redis_leases import holders_of
 from streams.engines.redis_marks import RedisMarks
 from streams.engines.redis_safety import refuse_unsafe
 from streams.envelope import encode
-from streams.errors import EpochChanged, LogMismatch, LogUnavailable, PositionOverflow
+from streams.errors import LogMismatch, LogUnavailable, PositionOverflow
 from streams.events import Event
 from streams.log import Appended, Committed, Consumed, Holder, Record
 from streams.measured import measured
@@ -134,11 +134,7 @@ class RedisEventLog:
 
     async def disagreements(self, consumed: Mapping[int, Consumed]) -> Mapping[int, str]:
         with unavailable_on_failure(self._commands):
-            found = await disagreements_of(self._commands, self._epoch, consumed)
-            current = await self._generations.current()
-        if current not in (None, self._epoch):
-            raise EpochChanged(f"generation {self._epoch} of the log is over; {current} has begun")
-        return found
+            return await disagreements_of(self._commands, self._epoch, consumed)
 
     async def committed(self, group: str) -> Mapping[int, Committed]:
         with unavailable_on_failure(self._commands):

@@ -87,7 +87,7 @@ class Worker:
 async def started(log: MemoryEventLog, url: str, twilio_url: str, callback_url: str, model: Echo) -> Worker:
     ownership, database = MemoryOwnership(), Database(url)
     progress, reader = Progress(database), Reader(database)
-    projector = Projector(database, progress, epoch=lambda: log.epoch, declined=ownership.decline)
+    projector = Projector(database, progress, epoch=lambda: log.epoch, declined=ownership.decline, compare=log.disagreements)
     twilio = TwilioClient(account_sid=ACCOUNT_SID, auth_token=AUTH_TOKEN, api_url=twilio_url, timeout_seconds=TIMEOUT_SECONDS)
     breakers = Breaker(RESPONDER, pause_seconds=0.2), Breaker(SENDER, pause_seconds=0.2)
     journal = Journal(log, progress, reader, source="test")

@@ -214,7 +214,7 @@ async def a_world(database_url: str) -> AsyncIterator[World]:
     clock = LogClock()
     log, ownership, database = MemoryEventLog(PARTITIONS, clock), MemoryOwnership(), Database(database_url)
     progress = Progress(database)
-    projector = Projector(database, progress, epoch=lambda: log.epoch, declined=ownership.decline)
+    projector = Projector(database, progress, epoch=lambda: log.epoch, declined=ownership.decline, compare=log.disagreements)
     consumer = BatchConsumer(log, ownership, group="projector", positions=projector.positions)
     await consumer.start(projector.project)
     ownership.gain(*range(PARTITIONS))

@@ -8,7 +8,7 @@ import pytest
 from projections import projector
 from projections.database import Connection, Database
 from projections.projector import CheckpointMoved
-from streams.errors import LogMismatch, ReadModelUnavailable, TransientError
+from streams.errors import CheckpointAhead, ReadModelUnavailable, TransientError
 from tests.projections.faults import FaultyDatabase, ForgetfulDatabase, Statements, terminate
 from tests.projections.random_log import random_log
 from tests.projections.read_model import PARTITIONS, Log, Projecting, assert_means, dump, empty, positions_in, thread_in
@@ -199,5 +199,5 @@ async def test_a_projector_suspended_inside_its_transaction_does_not_stop_the_ne
 async def test_a_checkpoint_of_another_epoch_is_refused(database: Database) -> None:
     await Projecting(database).catch_up([])
 
-    with pytest.raises(LogMismatch, match="epoch 1, log 2"):
+    with pytest.raises(CheckpointAhead, match="epoch 1, the log of epoch 2"):
         await Projecting(database, epoch=2).projector.positions(ALL)

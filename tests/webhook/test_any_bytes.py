@@ -6,8 +6,8 @@ from urllib.parse import urlencode
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from starlette.types import Message, Scope
 
+from tests.webhook.asking import ask, ask_as_it_comes
 from tests.webhook.logs import FaultyLog
 from tests.webhook.posts import FORM_TYPE, TEXT, message
 from tests.webhook.serving import door_on
@@ -40,26 +40,8 @@ def test_no_bytes_are_an_error_of_ours(body: bytes, query: bytes, headers: list[
 @hypothesis_settings(max_examples=200, deadline=None)
 @given(fields=st.dictionaries(st.sampled_from(list(TEXT)), st.text(st.characters(codec="utf-8"), max_size=40), max_size=4))
 def test_no_signed_form_is_an_error_of_ours(fields: dict[str, str]) -> None:
-    post = message(**fields)
-    headers = [(name.encode(), value.encode()) for name, value in post.headers.items()]
-    assert asyncio.run(status_of(FaultyLog(), post.path, b"", headers, post.body)) in {200, 400}
+    assert asyncio.run(ask(door_on(FaultyLog()), message(**fields))) in {200, 400}
 
 
 async def status_of(event_log: FaultyLog, path: str, query: bytes, headers: list[tuple[bytes, bytes]], body: bytes) -> int:
-    """Ask the application itself, past what the server's parser would refuse."""
-    sent: list[Message] = []
-    scope: Scope = {
-        "type": "http", "method": "POST", "path": path, "raw_path": path.encode(), "query_string": query, "headers": headers,
-        "root_path": "", "scheme": "http", "http_version": "1.1",
-    }  # fmt: skip
-
-    async def receive() -> Message:
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    await door_on(event_log)(scope, receive, send)
-    code = sent[0]["status"]
-    assert isinstance(code, int)
-    return code
+    return await ask_as_it_comes(door_on(event_log), path, query, headers, body)

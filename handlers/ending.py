@@ -4,20 +4,24 @@ import asyncio
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from types import FrameType
 
 from streams.errors import WRONG_SETTINGS, FatalError
 from streams.outage import place_of
 from telemetry import log
 
 LOOK_SECONDS = 0.5
-STOP_SECONDS = 15.0
-"""How long workers may take that were asked to stop: they drain for 10."""
+STOP_SECONDS = 25.0
+"""How long a stop may take at most: groups drain for 10, then the projector, and FastStream's supervisor kills after 30."""
 SETTINGS_ARE_WRONG = signal.SIGUSR1
 """What a worker tells its supervisor by."""
+WORKER_IS_UP = signal.SIGUSR2
+"""And this, once it serves."""
 RESPAWN_PAUSE_SECONDS = 5.0
 """A supervisor starts a worker again at once; one that ended by a fatal error takes its time, so as not to spin."""
 
@@ -43,47 +47,101 @@ class Ending:
         if self._ask is not None:
             self._ask()
 
+    async def limited(self) -> None:
+        """The stop has begun, and may not hang: past its limit the process ends as if it had been killed."""
+        log.info("stopping")
+        threading.Thread(target=_exit_after, args=(STOP_SECONDS,), name="limits the stop", daemon=True).start()
+
     @asynccontextmanager
     async def watched(self, ask: Callable[[], None], worker_id: int | None) -> AsyncIterator[None]:
         """Let fatal errors ask the application to stop, and end with its parent if this is one worker of several."""
         self._ask = ask
         if worker_id is not None:
             _end_with_parent()
+            _tell_supervisor(WORKER_IS_UP)
         yield
         if self._error is not None:
             code = self._error.exit_code if isinstance(self._error, FatalError) else FatalError.exit_code
             if worker_id is not None:
                 if code == WRONG_SETTINGS:
-                    os.kill(os.getppid(), SETTINGS_ARE_WRONG)
+                    _tell_supervisor(SETTINGS_ARE_WRONG)
                 await asyncio.sleep(RESPAWN_PAUSE_SECONDS)
             raise SystemExit(code)
 
 
-def stop_where_settings_are_wrong() -> None:
+def listen_to_workers() -> None:
     """
-    Let a worker stop its supervisor, which would start it again for ever: they will not be better the next time.
+    What workers tell their supervisor, which is FastStream's: it loads the application too, and starts them by `multiprocessing`.
 
-    FastStream's supervisor loads the application too, and starts its workers by `multiprocessing`.
+    Where settings are wrong it must stop: they will not be better the next time it starts a worker. And when it is asked to stop,
+    it asks all workers at once: FastStream would wait for each before it asks the next, and three that drain take three times
+    as long.
     """
+    signal.signal(SETTINGS_ARE_WRONG, lambda *_: _stop_supervisor())
+    signal.signal(WORKER_IS_UP, lambda *_: _pass_stops_on())
 
-    def stop(*_: object) -> None:
-        workers = multiprocessing.active_children()
-        for worker in workers:
+
+def _stop_supervisor() -> None:
+    """What does not stop in time is killed: at its exit an interpreter waits for its children for ever."""
+    workers = multiprocessing.active_children()
+    for worker in workers:
+        worker.terminate()
+    deadline = time.monotonic() + STOP_SECONDS
+    for worker in workers:
+        worker.join(max(0.0, deadline - time.monotonic()))
+    for worker in workers:
+        worker.kill()
+    raise SystemExit(WRONG_SETTINGS)
+
+
+def _pass_stops_on() -> None:
+    """Wrap FastStream's own handlers, which are there only after the application was loaded; a second time changes nothing."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        handler = signal.getsignal(number)
+        if callable(handler) and not isinstance(handler, _PassingOn):
+            signal.signal(number, _PassingOn(handler))
+
+
+class _PassingOn:
+    """A handler that asks all workers to stop, and then does what it did before."""
+
+    def __init__(self, handler: Callable[[int, FrameType | None], object]) -> None:
+        self._handler = handler
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        for worker in multiprocessing.active_children():
             worker.terminate()
-        for worker in workers:
-            worker.join(STOP_SECONDS)
-        raise SystemExit(WRONG_SETTINGS)
+        self._handler(number, frame)
 
-    signal.signal(SETTINGS_ARE_WRONG, stop)
+
+def _tell_supervisor(what: signal.Signals) -> None:
+    """Nobody else: where it has ended, its place is taken by a process that may not know what we mean."""
+    supervisor = multiprocessing.parent_process()
+    if supervisor is not None and supervisor.pid == os.getppid():
+        os.kill(supervisor.pid, what)
 
 
 def _end_with_parent() -> None:
-    """A supervisor that was killed leaves its workers behind; they stop as if it had asked them to."""
+    """A supervisor that was killed leaves its workers behind; they stop as if it had asked them to, and within the same limit."""
     parent = os.getppid()
 
     def watch() -> None:
-        while os.getppid() == parent:
+        supervisor = multiprocessing.parent_process()
+        if supervisor is not None:
+            supervisor.join()  # tells of an end long before this, while we were being loaded, too
+        while os.getppid() == parent and supervisor is None:
             time.sleep(LOOK_SECONDS)
+        log.warning("the supervisor has ended; this worker stops")
         os.kill(os.getpid(), signal.SIGTERM)
+        _exit_after(STOP_SECONDS)
 
     threading.Thread(target=watch, name="watches the parent", daemon=True).start()
+
+
+def _exit_after(seconds: float) -> None:
+    """The last resort of a thread beside a loop that may hang: leases lapse, nothing is lost."""
+    time.sleep(seconds)
+    log.critical("the stop took too long; this process ends now", seconds=seconds)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(FatalError.exit_code)

@@ -9,6 +9,9 @@ from aiohttp import web
 import metrics
 from telemetry import log
 
+SHUTDOWN_SECONDS = 1.0
+"""A question that is still being answered holds a stop up no longer; aiohttp's own limit is a minute."""
+
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
@@ -32,7 +35,7 @@ async def served(host: str, port: int, vitals: Vitals) -> AsyncIterator[None]:
     app.router.add_get("/health/live", _live(vitals))
     app.router.add_get("/health/ready", _ready(vitals))
     app.router.add_get("/metrics", _metrics(vitals))
-    runner = web.AppRunner(app, access_log=None, handle_signals=False)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()

@@ -15,7 +15,7 @@ from faststream.specification import AsyncAPI
 import metrics
 import tracing
 from handlers.counting import ProjectorLag, conversation_gauges, count_regularly, read_model_gauges
-from handlers.ending import Ending, stop_where_settings_are_wrong
+from handlers.ending import Ending, listen_to_workers
 from handlers.gauges import observe_clock, observe_groups
 from handlers.groups import build_groups
 from handlers.health import Vitals, served
@@ -129,6 +129,7 @@ def _application(settings: Settings, broker: RedisBroker, ending: Ending, servic
 
     specification = AsyncAPI(title="Prosa", version=version("prosa"), description="The log's consumer groups.")
     app = FastStream(broker, lifespan=lifespan, logger=FRAMEWORK_LOG, specification=specification)
+    app.on_shutdown(ending.limited)
     return app
 
 
@@ -155,7 +156,7 @@ def _from_environment(process: str, build: Callable[[Settings], FastStream]) -> 
     try:
         settings = load_settings()
         configure_logging(settings, process=process)
-        stop_where_settings_are_wrong()
+        listen_to_workers()
         warn_of_misspelt_settings()
         return build(settings)
     except ConfigurationError as error:

@@ -130,7 +130,7 @@ class BatchConsumer:
 
     async def _begin_again(self, pause_seconds: float) -> None:
         self._cursors = {}
-        await asyncio.sleep(pause_seconds)
+        await self._reader.pause(pause_seconds)
 
     async def _read_once(self) -> bool:
         """Whether the log was asked at all: without partitions nobody knows how it is."""

@@ -147,7 +147,7 @@ class GroupConsumer:
                 if await self._read_once():
                     outage.over()
             except TransientError as error:
-                await asyncio.sleep(outage.failed(error))
+                await self._reader.pause(outage.failed(error))
 
     async def _join(self) -> None:
         """Begin at the committed mark. The head is read while we own the partition: what was in work before lies below it."""

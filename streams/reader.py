@@ -4,9 +4,12 @@ import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
 
 from streams.log import EventLog, Record
+
+T = TypeVar("T")
 
 WAIT_SECONDS = 1.0
 
@@ -16,7 +19,7 @@ class Reader:
 
     def __init__(self, log: EventLog) -> None:
         self._log = log
-        self._reading: asyncio.Task[Sequence[Record]] | None = None
+        self._waiting: asyncio.Task[Any] | None = None
         self._read_at = -math.inf
         self._unread_since: dict[int, int] = {}
 
@@ -27,19 +30,29 @@ class Reader:
 
     async def read(self, after: Mapping[int, int], limit: int) -> Sequence[Record]:
         """The next entries, or none after a second or an interruption. Raises `LogUnavailable`."""
-        self._reading = asyncio.create_task(self._log.read(after, limit=limit, wait_seconds=WAIT_SECONDS))
-        try:
-            records = await self._reading
-        except asyncio.CancelledError:
-            if is_being_cancelled():
-                raise
+        records = await self._until_interrupted(self._log.read(after, limit=limit, wait_seconds=WAIT_SECONDS))
+        if records is None:
             return []
-        finally:
-            self._reading = None
         if after:
             self._read_at = time.monotonic()
             self._note_unread(after, records, limit)
         return records
+
+    async def pause(self, seconds: float) -> None:
+        """Wait before the next try, or until an interruption: a partition that was gained tells that the log answers again."""
+        await self._until_interrupted(asyncio.sleep(seconds))
+
+    async def _until_interrupted(self, wait: Coroutine[Any, Any, T]) -> T | None:
+        waiting: asyncio.Task[T] = asyncio.create_task(wait)
+        self._waiting = waiting
+        try:
+            return await waiting
+        except asyncio.CancelledError:
+            if is_being_cancelled():
+                raise
+            return None
+        finally:
+            self._waiting = None
 
     def unread_since_ms(self, partition: int) -> int | None:
         """An append time that no entry still unread precedes; None where the last read came to the end of the partition."""
@@ -56,9 +69,9 @@ class Reader:
                 self._unread_since.pop(partition, None)
 
     def interrupt(self) -> None:
-        """End the blocking read, so that the next one begins with what has changed."""
-        if self._reading:
-            self._reading.cancel()
+        """End the blocking read, or the pause, so that the next read begins with what has changed."""
+        if self._waiting:
+            self._waiting.cancel()
 
 
 def is_being_cancelled() -> bool:

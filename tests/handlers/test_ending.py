@@ -126,3 +126,25 @@ def _is_running(pid: int) -> bool:
         os.kill(pid, 0)
         return True
     return state != "Z"
+
+
+HANGS = """
+import asyncio
+from handlers import ending
+
+async def main():
+    ending.STOP_SECONDS = 0.3
+    await ending.Ending().limited()
+    print("stopping", flush=True)
+    {hang}
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("hang", ["await asyncio.sleep(60)", "import time; time.sleep(60)"], ids=["a task", "the loop"])
+def test_a_stop_that_hangs_is_ended_at_its_limit(hang: str) -> None:
+    command = [sys.executable, "-c", HANGS.format(hang=hang)]
+    ended = subprocess.run(command, cwd=ROOT, timeout=30, capture_output=True, check=False)  # noqa: S603 - our own words
+    assert ended.returncode == 1
+    assert b"took too long" in ended.stdout + ended.stderr

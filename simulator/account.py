@@ -27,6 +27,10 @@ class Account:
         self._apply(entry)
         return entry
 
+    def note_fault(self, fault: str, sid: str = "", **details: Any) -> None:
+        """fault is the plan's section and the fault's name in it, with a dot between."""
+        self.record(Kind.FAULT_HAPPENED, sid, fault=fault, **details)
+
     def has_open_window(self, address: str) -> bool:
         return self.phones.get(address).has_open_window(time.time(), self.settings.window_hours)
 

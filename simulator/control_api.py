@@ -2,11 +2,12 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, HTTPException, Query, Request
 
 from simulator.access import require_control
 from simulator.faults import FaultPlan
@@ -38,6 +39,15 @@ async def write_message(inbound: InboundMessage, request: Request, simulation: R
         "webhook_status": outcomes[0]["status"] if outcomes else None,
         "webhooks": outcomes,
     }
+
+
+@router.post("/messages/{sid}/replays")
+async def replay_message(sid: str, simulation: Running) -> dict[str, Any]:
+    """Post an inbound message's webhook once more, exactly as it was: the same signature, the same idempotency token."""
+    outcome = await simulation.injection.replay(sid)
+    if outcome is None:
+        raise HTTPException(404)
+    return asdict(outcome)
 
 
 @router.get("/phones")
@@ -100,10 +110,16 @@ async def see_faults(simulation: Running) -> FaultPlan:
 
 @router.post("/faults")
 async def plan_faults(plan: FaultPlan, simulation: Running) -> FaultPlan:
-    """Replaces the whole plan; an empty one heals everything."""
-    simulation.faults.plan = plan
-    simulation.account.record(Kind.FAULTS_CHANGED, plan=plan.model_dump(mode="json", by_alias=True))
-    return plan
+    """Replaces the whole plan; an empty one heals everything. Returns it without its seed, with which the draws began anew."""
+    simulation.plan_faults(plan)
+    return simulation.faults.plan
+
+
+@router.get("/tally")
+async def count_faults(simulation: Running) -> dict[str, int]:
+    """How often each fault happened, over restarts too."""
+    happened = (entry for entry in simulation.account.ledger.entries() if entry.kind is Kind.FAULT_HAPPENED)
+    return dict(Counter(entry.details["fault"] for entry in happened))
 
 
 def _phone_resource(phone: Phone, after: int, simulation: Simulation) -> dict[str, Any]:

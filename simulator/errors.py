@@ -1,5 +1,6 @@
 """The errors Twilio answers with, each with its code. Source: https://www.twilio.com/docs/api/errors"""
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import Request
@@ -10,8 +11,9 @@ from starlette.exceptions import HTTPException
 class RestError(Exception):
     """What Twilio answers instead of a resource. It names a code, never a number or a text."""
 
-    def __init__(self, status: int, code: int, message: str) -> None:
+    def __init__(self, status: int, code: int, message: str, *, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(code)
+        self.headers = dict(headers or {})
         self.status = status
         self.code = code
         self.message = message
@@ -26,15 +28,16 @@ class RestError(Exception):
 
 
 def unauthenticated() -> RestError:
-    return RestError(401, 20003, "Authenticate")
+    return RestError(401, 20003, "Authenticate", headers={"WWW-Authenticate": 'Basic realm="Twilio API"'})
 
 
 def not_found(path: str) -> RestError:
     return RestError(404, 20404, f"The requested resource {path} was not found")
 
 
-def too_many_requests() -> RestError:
-    return RestError(429, 20429, "Too Many Requests")
+def too_many_requests(retry_after_seconds: int | None = None) -> RestError:
+    headers = {} if retry_after_seconds is None else {"Retry-After": str(retry_after_seconds)}
+    return RestError(429, 20429, "Too Many Requests", headers=headers)
 
 
 def internal_error() -> RestError:

@@ -1,28 +1,40 @@
-"""What goes wrong on purpose: a plan, and the draws from it. The same seed and the same order of calls give the same faults."""
+"""What goes wrong on purpose, as a plan: how many of the next ones, and then which share of those that are left."""
 
-from dataclasses import dataclass
 from enum import StrEnum
-from random import Random
+from typing import Annotated
 
 from pydantic import Field
 
+from simulator.model.faults import ModelFaults
 from simulator.request_model import RequestModel
+
+Counter = Annotated[int, Field(ge=0)]
+Rate = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(ge=0)]
 
 
 class CreateFault(StrEnum):
-    """How a create is answered. `before` leaves no message behind, `after` leaves one that the client does not hear of."""
+    """
+    How a create is answered. `before` leaves no message behind, `after` leaves one that the client does not hear of.
+
+    A late one is taken only after the pause, whether or not the client still waits; a slow one is taken at once and answered
+    after the pause. Both are answered with 201.
+    """
 
     TOO_MANY_REQUESTS = "429"
     ERROR_BEFORE = "500_before"
     RESET_BEFORE = "reset_before"
     HANG_BEFORE = "hang_before"
+    LATE = "late"
     ERROR_AFTER = "500_after"
     RESET_AFTER = "reset_after"
     HANG_AFTER = "hang_after"
+    SLOW = "slow"
 
     @property
     def is_before(self) -> bool:
-        return self in {self.TOO_MANY_REQUESTS, self.ERROR_BEFORE, self.RESET_BEFORE, self.HANG_BEFORE}
+        """Whether it comes before the acceptance."""
+        return self in {self.TOO_MANY_REQUESTS, self.ERROR_BEFORE, self.RESET_BEFORE, self.HANG_BEFORE, self.LATE}
 
 
 class Rejection(RequestModel):
@@ -36,16 +48,21 @@ class Rejection(RequestModel):
 class CreateFaults(RequestModel):
     """How many of the next creates go wrong, in this order; then the rates, of the creates that are left."""
 
-    too_many_requests: int = Field(default=0, ge=0, alias="429")
-    error_before: int = Field(default=0, ge=0, alias="500_before")
-    reset_before: int = Field(default=0, ge=0)
-    hang_before: int = Field(default=0, ge=0)
-    error_after: int = Field(default=0, ge=0, alias="500_after")
-    reset_after: int = Field(default=0, ge=0)
-    hang_after: int = Field(default=0, ge=0)
+    too_many_requests: Counter = Field(default=0, alias="429")
+    error_before: Counter = Field(default=0, alias="500_before")
+    reset_before: Counter = 0
+    hang_before: Counter = 0
+    late: Counter = 0
+    error_after: Counter = Field(default=0, alias="500_after")
+    reset_after: Counter = 0
+    hang_after: Counter = 0
+    slow: Counter = 0
     reject: Rejection | None = None
-    rates: dict[CreateFault, float] = Field(default_factory=dict)
-    hang_seconds: float = Field(default=30.0, ge=0)
+    rates: dict[CreateFault, Rate] = Field(default_factory=dict)
+    retry_after_seconds: int | None = Field(default=None, ge=0)
+    """What a 429 tells the client to wait; nothing by default, as Twilio often does."""
+    slow_seconds: Seconds = 10.0
+    hang_seconds: Seconds = 30.0
     """After which a hanging create is reset, if the client has not given up."""
 
 
@@ -57,82 +74,73 @@ class Failure(RequestModel):
 
 
 class CallbackFaults(RequestModel):
-    lost_rate: float = Field(default=0.0, ge=0, le=1)
-    duplicate_rate: float = Field(default=0.0, ge=0, le=1)
-    delay_seconds: float = Field(default=0.0, ge=0)
-    jitter_seconds: float = Field(default=0.0, ge=0)
+    """
+    Of a message's callbacks; the last two rates are of messages. Copies of one callback go out at the same moment.
+
+    At once: all are held back until the last status, and posted at the same moment. Reversed: likewise, one after the other, the
+    last status first.
+    """
+
+    lost_rate: Rate = 0.0
+    duplicate_rate: Rate = 0.0
+    delay_seconds: Seconds = 0.0
+    jitter_seconds: Seconds = 0.0
     """Up to this much more, drawn for each callback: they overtake one another."""
+    at_once_rate: Rate = 0.0
+    reversed_rate: Rate = 0.0
     read_receipts: bool = True
     fail: Failure | None = None
+    fail_rates: dict[int, Rate] = Field(default_factory=dict)
+    """By code: which share of the accepted messages fails with it on their way."""
+
+
+class InboundFaults(RequestModel):
+    """
+    Of what contacts write. What is lost is never posted to the webhook or its fallback, and stands in the list all the same.
+
+    A replay posts an older message's webhook once more, with the signature that it had.
+    """
+
+    lost: Counter = 0
+    lost_rate: Rate = 0.0
+    duplicate_rate: Rate = 0.0
+    copies: int = Field(default=2, ge=2, le=100)
+    """How often a duplicate is posted."""
+    copies_after_seconds: Seconds = 0.0
+    """When the copies follow the first post; at the same moment by default."""
+    replay_rate: Rate = 0.0
+
+
+class ListingFault(StrEnum):
+    TOO_MANY_REQUESTS = "429"
+    ERROR = "500"
+    GARBLED = "garbled"
+    """Half a page, with status 200."""
+    RESET = "reset"
+    HANG = "hang"
+
+
+class ListingFaults(RequestModel):
+    """Of the next pages of the list of messages; then the rates, of the pages that are left."""
+
+    too_many_requests: Counter = Field(default=0, alias="429")
+    error: Counter = Field(default=0, alias="500")
+    garbled: Counter = 0
+    reset: Counter = 0
+    hang: Counter = 0
+    rates: dict[ListingFault, Rate] = Field(default_factory=dict)
+    retry_after_seconds: int | None = Field(default=None, ge=0)
+    hang_seconds: Seconds = 30.0
 
 
 class FaultPlan(RequestModel):
+    """A seed begins the draws anew, and is gone from the plan as soon as it has."""
+
     create: CreateFaults = CreateFaults()
     callbacks: CallbackFaults = CallbackFaults()
-    listing_delay_seconds: float = Field(default=0.0, ge=0)
+    inbound: InboundFaults = InboundFaults()
+    listing: ListingFaults = ListingFaults()
+    model: ModelFaults = ModelFaults()
+    listing_delay_seconds: Seconds = 0.0
     """An accepted message appears in the list only after this."""
-
-
-@dataclass(frozen=True, slots=True)
-class CallbackFate:
-    copies: int
-    delay_seconds: float
-
-
-COUNTERS = {
-    CreateFault.TOO_MANY_REQUESTS: "too_many_requests",
-    CreateFault.ERROR_BEFORE: "error_before",
-    CreateFault.RESET_BEFORE: "reset_before",
-    CreateFault.HANG_BEFORE: "hang_before",
-    CreateFault.ERROR_AFTER: "error_after",
-    CreateFault.RESET_AFTER: "reset_after",
-    CreateFault.HANG_AFTER: "hang_after",
-}
-
-
-class Faults:
-    """plan is what is still to come: a counter that was drawn from has gone down."""
-
-    def __init__(self, seed: int) -> None:
-        self._random = Random(seed)  # noqa: S311 - faults must be repeatable, not secret
-        self.plan = FaultPlan()
-
-    def draw_before_create(self) -> CreateFault | None:
-        return self._draw([fault for fault in CreateFault if fault.is_before])
-
-    def draw_after_create(self) -> CreateFault | None:
-        return self._draw([fault for fault in CreateFault if not fault.is_before])
-
-    def draw_rejection(self) -> Rejection | None:
-        rejection = self.plan.create.reject
-        if rejection is None or rejection.n == 0:
-            return None
-        self._spend_create({"reject": rejection.model_copy(update={"n": rejection.n - 1})})
-        return rejection
-
-    def draw_failure(self) -> int | None:
-        failure = self.plan.callbacks.fail
-        if failure is None or failure.n == 0:
-            return None
-        spent = self.plan.callbacks.model_copy(update={"fail": failure.model_copy(update={"n": failure.n - 1})})
-        self.plan = self.plan.model_copy(update={"callbacks": spent})
-        return failure.code
-
-    def draw_callback(self) -> CallbackFate:
-        callbacks = self.plan.callbacks
-        is_lost = self._random.random() < callbacks.lost_rate
-        is_doubled = self._random.random() < callbacks.duplicate_rate
-        delay_seconds = callbacks.delay_seconds + self._random.random() * callbacks.jitter_seconds
-        return CallbackFate(0 if is_lost else 2 if is_doubled else 1, delay_seconds)
-
-    def _draw(self, candidates: list[CreateFault]) -> CreateFault | None:
-        create = self.plan.create
-        for fault in candidates:
-            left: int = getattr(create, COUNTERS[fault])
-            if left > 0:
-                self._spend_create({COUNTERS[fault]: left - 1})
-                return fault
-        return next((fault for fault in candidates if self._random.random() < create.rates.get(fault, 0.0)), None)
-
-    def _spend_create(self, update: dict[str, object]) -> None:
-        self.plan = self.plan.model_copy(update={"create": self.plan.create.model_copy(update=update)})
+    seed: int | None = None

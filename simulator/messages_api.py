@@ -1,30 +1,29 @@
 """The Messages resource of the 2010 API."""
 
+import asyncio
 import mimetypes
 import time
-from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
 from simulator.access import require_credentials, require_own_account
-from simulator.connection import hang, reset
+from simulator.connection import hang, is_still_there, reset
 from simulator.creation import Draft, check_phone, checked_draft, parse_form
 from simulator.errors import RestError, incomplete, internal_error, invalid_parameter, not_found, too_many_requests
 from simulator.faults import CreateFault
 from simulator.ledger import Kind
-from simulator.listing import Page, page_of
 from simulator.messages import API_VERSION, Media, Message, message_resource
 from simulator.sids import new_sid
 from simulator.simulation import Simulation, simulation_of
 
 WINDOW_CLOSED = 63016
 
-router = APIRouter(
-    prefix=f"/{API_VERSION}/Accounts/{{account_sid}}",
-    dependencies=[Depends(require_credentials), Depends(require_own_account)],
-)
+PREFIX = f"/{API_VERSION}/Accounts/{{account_sid}}"
+OWN_ACCOUNT = [Depends(require_credentials), Depends(require_own_account)]
+
+router = APIRouter(prefix=PREFIX, dependencies=OWN_ACCOUNT)
 Running = Annotated[Simulation, Depends(simulation_of)]
 
 
@@ -32,26 +31,32 @@ Running = Annotated[Simulation, Depends(simulation_of)]
 async def create_message(request: Request, simulation: Running) -> Response:
     """Accept, or refuse with Twilio's code; faults on either side of the acceptance."""
     form = parse_form(await request.body())
-    before = simulation.faults.draw_before_create()
-    if before is not None:
-        _record_refusal(simulation, form, before.value)
-        return await _broken(request, simulation, before)
+    fault = simulation.faults.draw_before_create()
+    if fault is CreateFault.LATE:
+        await asyncio.sleep(simulation.faults.plan.create.slow_seconds)
+    elif fault is not None:
+        simulation.account.note_fault(f"create.{fault}", address=_recipient(form))
+        _record_refusal(simulation, form, fault.value)
+        return await _broken(request, simulation, fault)
     try:
         draft = _checked(form, simulation)
     except RestError as refusal:
         _record_refusal(simulation, form, str(refusal.code))
         raise
-    after = simulation.faults.draw_after_create()
-    message = _accepted(draft, simulation, after)
+    fault = fault or simulation.faults.draw_after_create()
+    message = _accepted(draft, simulation, fault)
     simulation.engine.start(message)
-    if after is not None:
-        return await _broken(request, simulation, after)
+    if fault is CreateFault.SLOW:
+        await is_still_there(request, simulation.faults.plan.create.slow_seconds)
+    elif fault is not None and fault is not CreateFault.LATE:
+        return await _broken(request, simulation, fault)
     return JSONResponse(message_resource(message, simulation.settings.account_sid), 201)
 
 
 def _checked(form: dict[str, list[str]], simulation: Simulation) -> Draft:
     rejection = simulation.faults.draw_rejection()
     if rejection is not None:
+        simulation.account.note_fault("create.reject", address=_recipient(form), code=rejection.code)
         raise RestError(rejection.status, rejection.code, "Refused on purpose")
     draft = checked_draft(form, simulation.settings)
     check_phone(simulation.account.phones.get(draft.recipient))
@@ -59,12 +64,17 @@ def _checked(form: dict[str, list[str]], simulation: Simulation) -> Draft:
 
 
 def _record_refusal(simulation: Simulation, form: dict[str, list[str]], reason: str) -> None:
-    simulation.account.record(Kind.MESSAGE_REFUSED, address=form.get("To", [""])[0], reason=reason)
+    simulation.account.record(Kind.MESSAGE_REFUSED, address=_recipient(form), reason=reason)
 
 
-def _accepted(draft: Draft, simulation: Simulation, after: CreateFault | None) -> Message:
+def _recipient(form: dict[str, list[str]]) -> str:
+    return form.get("To", [""])[0]
+
+
+def _accepted(draft: Draft, simulation: Simulation, fault: CreateFault | None) -> Message:
     now = time.time()
     is_refused_later = not draft.is_template and not simulation.account.has_open_window(draft.recipient)
+    planned_code = None if is_refused_later else simulation.faults.draw_failure()
     message = Message(
         sid=new_sid("MM" if draft.media_urls else "SM"),
         direction="outbound-api",
@@ -77,15 +87,19 @@ def _accepted(draft: Draft, simulation: Simulation, after: CreateFault | None) -
         media=tuple(_media(url) for url in draft.media_urls),
         messaging_service_sid=draft.messaging_service_sid,
         status_callback=draft.status_callback,
-        failure_code=WINDOW_CLOSED if is_refused_later else simulation.faults.draw_failure(),
+        failure_code=WINDOW_CLOSED if is_refused_later else planned_code,
     )
     simulation.account.record(
         Kind.MESSAGE_ACCEPTED,
         message.sid,
         address=message.recipient,
         message=message.to_json(),
-        fault=None if after is None else after.value,
+        fault=None if fault is None else fault.value,
     )
+    if fault is not None:
+        simulation.account.note_fault(f"create.{fault}", message.sid, address=message.recipient)
+    if planned_code is not None:
+        simulation.account.note_fault("callbacks.fail", message.sid, address=message.recipient, code=planned_code)
     return message
 
 
@@ -97,7 +111,7 @@ def _media(url: str) -> Media:
 async def _broken(request: Request, simulation: Simulation, fault: CreateFault) -> Response:
     match fault:
         case CreateFault.TOO_MANY_REQUESTS:
-            raise too_many_requests()
+            raise too_many_requests(simulation.faults.plan.create.retry_after_seconds)
         case CreateFault.ERROR_BEFORE | CreateFault.ERROR_AFTER:
             raise internal_error()
         case CreateFault.RESET_BEFORE | CreateFault.RESET_AFTER:
@@ -105,40 +119,6 @@ async def _broken(request: Request, simulation: Simulation, fault: CreateFault) 
         case CreateFault.HANG_BEFORE | CreateFault.HANG_AFTER:
             await hang(request, simulation.faults.plan.create.hang_seconds)
     return Response()
-
-
-@router.get("/Messages.json")
-async def list_messages(request: Request, simulation: Running) -> JSONResponse:
-    visible = _Visible(time.time() - simulation.faults.plan.listing_delay_seconds)
-    page = page_of(simulation.account.messages, dict(request.query_params), visible)
-    return JSONResponse(_page_resource(page, request, simulation.settings.account_sid))
-
-
-@dataclass(frozen=True, slots=True)
-class _Visible:
-    """Inbound messages are listed at once, outbound ones when they are old enough."""
-
-    accepted_until: float
-
-    def __call__(self, message: Message) -> bool:
-        return message.is_inbound or message.created_at <= self.accepted_until
-
-
-def _page_resource(page: Page, request: Request, account_sid: str) -> dict[str, Any]:
-    path = request.url.path
-    query = request.url.query
-    start = page.number * page.size
-    return {
-        "end": start + max(len(page.messages) - 1, 0),
-        "first_page_uri": f"{path}?PageSize={page.size}&Page=0",
-        "messages": [message_resource(message, account_sid) for message in page.messages],
-        "next_page_uri": None if page.next_query is None else f"{path}?{page.next_query}",
-        "page": page.number,
-        "page_size": page.size,
-        "previous_page_uri": None,
-        "start": start,
-        "uri": f"{path}?{query}" if query else path,
-    }
 
 
 def message_of(sid: str, request: Request, simulation: Running) -> Message:

@@ -35,6 +35,8 @@ class Written:
     is_read: bool = False
     webhook_status: int | None = None
     """The answer to the last webhook; None until one was answered."""
+    is_acknowledged: bool = False
+    """Whether any webhook, or a fallback, ever took it."""
 
 
 @dataclass(slots=True)
@@ -79,6 +81,7 @@ class Phones:
                 self._received[entry.sid].status = entry.details["status"]
             case Kind.WEBHOOK_ANSWERED | Kind.WEBHOOK_FAILED if entry.sid in self._sent:
                 self._sent[entry.sid].webhook_status = entry.details["status"]
+                self._sent[entry.sid].is_acknowledged |= entry.details.get("is_acknowledged", False)
             case Kind.MESSAGE_READ:
                 self._sent[entry.sid].is_read = True
             case Kind.TYPING_SHOWN:

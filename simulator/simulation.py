@@ -6,8 +6,11 @@ from fastapi import Request
 
 from simulator.account import Account
 from simulator.background import Background
-from simulator.faults import Faults
+from simulator.callbacks import Callbacks
+from simulator.draws import Faults
+from simulator.faults import FaultPlan
 from simulator.injection import Injection
+from simulator.ledger import Kind
 from simulator.settings import SimulatorSettings
 from simulator.status_engine import StatusEngine
 from simulator.webhook_client import WebhookClient
@@ -23,6 +26,11 @@ class Simulation:
     engine: StatusEngine
     injection: Injection
 
+    def plan_faults(self, plan: FaultPlan) -> None:
+        """Replaces the whole plan."""
+        self.faults.plan = plan
+        self.account.record(Kind.FAULTS_CHANGED, plan=plan.model_dump(mode="json", by_alias=True))
+
     async def close(self) -> None:
         await self.background.cancel()
         await self.webhooks.close()
@@ -35,9 +43,10 @@ def started(settings: SimulatorSettings) -> Simulation:
     faults = Faults(settings.seed)
     webhooks = WebhookClient(settings.auth_token, settings.rewrites)
     background = Background()
-    engine = StatusEngine(account, faults, webhooks, background)
+    engine = StatusEngine(account, faults, Callbacks(account, faults, webhooks, background), background)
     engine.resume()
-    return Simulation(settings, account, faults, webhooks, background, engine, Injection(account, webhooks, background))
+    injection = Injection(account, faults, webhooks, background)
+    return Simulation(settings, account, faults, webhooks, background, engine, injection)
 
 
 def simulation_of(request: Request) -> Simulation:

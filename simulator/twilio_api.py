@@ -8,9 +8,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from simulator import account_api, control_api, media_api, messages_api, typing_api
+from simulator import account_api, control_api, listing_api, media_api, messages_api, typing_api
 from simulator.errors import RestError, http_error
 from simulator.gate import Gate
+from simulator.model import api as model_api
 from simulator.phone import page
 from simulator.phone.beside import Beside
 from simulator.phone.desk import Desk
@@ -21,7 +22,7 @@ from simulator.simulation import started
 
 def create_app(settings: SimulatorSettings, beside: Beside | None = None) -> FastAPI:
     """
-    The API, the control plane, and the phone page with what stands `beside` the phones.
+    The API, a model, the control plane, and the phone page with what stands `beside` the phones.
 
     Nothing is opened before the application starts up. It needs uvicorn: breaking a connection is beyond ASGI.
     """
@@ -45,10 +46,12 @@ def create_app(settings: SimulatorSettings, beside: Beside | None = None) -> Fas
     for router in (
         account_api.router,
         messages_api.router,
+        listing_api.router,
         media_api.router,
         media_api.cdn,
         typing_api.router,
         control_api.router,
+        model_api.router,
     ):
         app.include_router(router)
     page.mount(app)
@@ -57,8 +60,7 @@ def create_app(settings: SimulatorSettings, beside: Beside | None = None) -> Fas
 
 async def _refusal(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RestError)  # noqa: S101 - registered for nothing else
-    headers = {"WWW-Authenticate": 'Basic realm="Twilio API"'} if error.status == 401 else None
-    return JSONResponse(error.resource(), error.status, headers)
+    return JSONResponse(error.resource(), error.status, error.headers)
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:

@@ -35,6 +35,15 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class SignedPost:
+    """A form as it goes out, now or once more. url has the fragment that sets the rules, which is neither signed nor sent."""
+
+    url: str
+    form: Mapping[str, str]
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class _Attempt:
     """failure is the word by which a retry policy calls it; None when there is nothing to retry."""
 
@@ -60,14 +69,19 @@ class WebhookClient:
         await self._session.close()
 
     async def post(self, url: str, form: Mapping[str, str], signed_url: str | None = None) -> Outcome:
-        """The url's fragment sets the rules and is neither signed nor sent."""
-        rules = connection_rules(url)
-        headers = self._headers(urldefrag(signed_url or url).url, form)
+        return await self.deliver(self.signed(url, form, signed_url))
+
+    def signed(self, url: str, form: Mapping[str, str], signed_url: str | None = None) -> SignedPost:
+        return SignedPost(url, form, self._headers(urldefrag(signed_url or url).url, form))
+
+    async def deliver(self, post: SignedPost) -> Outcome:
+        rules = connection_rules(post.url)
+        url = self._rewritten(urldefrag(post.url).url)
         deadline = asyncio.get_running_loop().time() + rules.total_seconds
         attempts = 0
         while True:
             attempts += 1
-            attempt = await self._attempt(self._rewritten(urldefrag(url).url), form, headers, rules, deadline)
+            attempt = await self._attempt(url, post, rules, deadline)
             if attempt.failure not in rules.retried or attempts > rules.retries:
                 return Outcome(attempt.status, attempt.error_code, attempts)
 
@@ -86,15 +100,14 @@ class WebhookClient:
                 return local + url.removeprefix(public)
         return url
 
-    async def _attempt(
-        self, url: str, form: Mapping[str, str], headers: Mapping[str, str], rules: ConnectionRules, deadline: float
-    ) -> _Attempt:
+    async def _attempt(self, url: str, post: SignedPost, rules: ConnectionRules, deadline: float) -> _Attempt:
         left_seconds = deadline - asyncio.get_running_loop().time()
         if left_seconds <= 0:
             return _Attempt(None, TOTAL_TIMED_OUT, None)
         timeout = aiohttp.ClientTimeout(total=left_seconds, sock_connect=rules.connect_seconds, sock_read=rules.read_seconds)
+        body = urlencode(post.form).encode()
         try:
-            async with self._session.post(url, data=urlencode(form).encode(), headers=headers, timeout=timeout) as response:
+            async with self._session.post(url, data=body, headers=post.headers, timeout=timeout) as response:
                 await response.read()
                 return _answered(response)
         except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError, aiohttp.InvalidURL):

@@ -166,6 +166,8 @@ def _changed(bubble: Bubble, entry: Entry) -> Bubble:
             return replace(bubble, tick=Tick.DELIVERED, trouble="")
         case Kind.WEBHOOK_FAILED if bubble.is_own and bubble.tick is Tick.SENT:
             return replace(bubble, tick=Tick.FAILED, trouble=_webhook_trouble(entry.details["status"]))
+        case Kind.MESSAGE_DROPPED if bubble.tick is Tick.SENT:
+            return replace(bubble, tick=Tick.FAILED, trouble="No webhook was called")
         case _:
             return bubble
 

@@ -1,13 +1,12 @@
-"""What the page works with: the running stand-in, what stands beside it, and what the page keeps itself."""
+"""What the page works with: the running stand-in, and what stands beside it."""
 
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from simulator.ledger import Kind
 from simulator.phone.beside import Beside
-from simulator.phone.switches import BOARD_OF_PAGE, board_of, parted
+from simulator.phone.switches import board_of, plan_of
 from simulator.simulation import Simulation
 
 
@@ -17,7 +16,6 @@ class Desk:
 
     simulation: Simulation
     beside: Beside | None
-    page_board: dict[str, Any] = field(default_factory=lambda: dict(BOARD_OF_PAGE))
     leaving: asyncio.Event = field(default_factory=asyncio.Event)
     open_pages: int = 0
     _written: int = 0
@@ -25,13 +23,11 @@ class Desk:
     @property
     def board(self) -> dict[str, Any]:
         """All switches as they stand."""
-        return board_of(self.simulation.faults.plan, self.page_board)
+        return board_of(self.simulation.faults.plan)
 
     @board.setter
     def board(self, board: Mapping[str, Any]) -> None:
-        plan, self.page_board = parted(board)
-        self.simulation.faults.plan = plan
-        self.simulation.account.record(Kind.FAULTS_CHANGED, plan=plan.model_dump(mode="json", by_alias=True))
+        self.simulation.plan_faults(plan_of(board))
 
     def next_seed(self) -> int:
         self._written += 1

@@ -13,7 +13,7 @@ from simulator.phone.chats import Chats
 from simulator.phone.contacts import Contact, on_page, page_address
 from simulator.phone.desk import Desk
 from simulator.phone.rendering import rendered
-from simulator.phone.switches import GROUPS, positions
+from simulator.phone.switches import shown_switches
 
 GATHER_SECONDS = 0.04
 """What changes within so short a time goes out together."""
@@ -157,7 +157,7 @@ def clock_html(ahead_ms: int | None, *, trouble: str = "") -> str:
 
 
 def switches_html(desk: Desk) -> str:
-    return rendered("switches.html", groups=GROUPS, positions=positions(desk.board))
+    return rendered("switches.html", **shown_switches(desk.board))
 
 
 def others_html(desk: Desk, contacts: Sequence[Contact]) -> str:

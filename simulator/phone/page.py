@@ -20,7 +20,7 @@ from simulator.phone.guard import PAGE_HEADERS, require_this_page
 from simulator.phone.live import Live
 from simulator.phone.rendering import STATIC, length, rendered
 from simulator.phone.stream import PageStream
-from simulator.phone.switches import GROUPS, SWITCHES, positions, switched
+from simulator.phone.switches import SWITCHES, shown_switches, switched
 from simulator.phone.writing import Pressed, messages_of
 from simulator.request_model import RequestModel
 
@@ -78,8 +78,7 @@ async def show_page(desk: AtDesk, contacts: Annotated[list[Contact], Depends(con
         sender=desk.simulation.settings.sender,
         now=time.time(),
         ahead_ms=0,
-        groups=GROUPS,
-        positions=positions(desk.board),
+        **shown_switches(desk.board),
     )
     return HTMLResponse(html.encode("utf-8", "replace"), headers=PAGE_HEADERS)
 
@@ -93,7 +92,7 @@ async def follow(desk: AtDesk, contacts: Annotated[list[Contact], Depends(contac
 async def write(pressed: Pressed, request: Request, desk: AtDesk) -> None:
     """The messages go out one after the other; it returns when the webhook has answered the last one, or has not."""
     try:
-        messages = messages_of(pressed, copies=desk.page_board["copies"], seed=desk.next_seed())
+        messages = messages_of(pressed, seed=desk.next_seed())
     except ValueError:
         raise HTTPException(422, "no contact has this address") from None
     for message in messages:
@@ -113,6 +112,12 @@ async def turn_switch(turned: SwitchTurned, desk: AtDesk) -> None:
     if switch is None or (turned.to or 0) >= len(switch.settings):
         raise HTTPException(422, "there is no such switch")
     desk.board = switched(desk.board, switch, turned.to)
+
+
+@acts.post("/switches/off", status_code=DONE)
+async def turn_everything_off(desk: AtDesk) -> None:
+    """What is not on the panel goes too."""
+    desk.board = {}
 
 
 class PhoneTurned(RequestModel):

@@ -35,7 +35,7 @@ class Pressed(RequestModel):
     text: Annotated[str, Field(max_length=4096)] = ""
 
 
-def messages_of(pressed: Pressed, *, copies: int, seed: int) -> list[InboundMessage]:
+def messages_of(pressed: Pressed, *, seed: int) -> list[InboundMessage]:
     """Nothing for an empty text. `seed` chooses the photograph. Raises `ValueError` for what is no contact."""
     text = pressed.text.strip()
     match pressed.press:
@@ -53,10 +53,7 @@ def messages_of(pressed: Pressed, *, copies: int, seed: int) -> list[InboundMess
         case Press.BUTTON:
             title = text or _BUTTON
             parts = [{"type": "button", "button_text": title, "button_payload": _payload(title)}]
-    return [
-        InboundMessage.model_validate({"from": pressed.contact, "profile_name": pressed.name, "copies": copies, **each})
-        for each in parts
-    ]
+    return [InboundMessage.model_validate({"from": pressed.contact, "profile_name": pressed.name, **each}) for each in parts]
 
 
 def _lines(text: str) -> list[str]:

@@ -79,6 +79,16 @@ class Seen:
         await self.composer(name).fill(text)
         await self.composer(name).press("Enter")
 
+    async def open_switches(self, *groups: str) -> None:
+        """The panel, and these groups of it."""
+        await self.page.get_by_role("button", name="Faults").click()
+        for group in groups:
+            await self.group(group).locator("summary").click()
+
+    def group(self, name: str) -> Locator:
+        """Of switches, by the title of it."""
+        return self.page.locator("#switches details").filter(has=self.page.locator("summary strong", has_text=name))
+
     async def violations(self) -> list[str]:
         found: list[str] = await self.page.evaluate("window.violations")
         return found

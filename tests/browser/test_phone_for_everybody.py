@@ -68,6 +68,8 @@ async def test_the_switches_open_and_close_by_keyboard(shown: Seen) -> None:
         assert await shown.page.evaluate("document.activeElement === document.body || !!document.activeElement.closest('dialog')")
         await shown.page.keyboard.press("Tab")
     await expect(shown.page.locator("dialog :focus")).to_have_count(1)
+    await shown.group("Statuses").locator("summary").focus()
+    await shown.page.keyboard.press("Enter")
     await shown.page.get_by_role("switch", name="Each one twice").focus()
     await shown.page.keyboard.press("Space")
     await expect(shown.page.locator("#fault-count")).to_have_text("1")

@@ -115,7 +115,7 @@ async def test_typing_dots_show_until_the_message_comes(shown: Seen, bench: Benc
 
 async def test_a_switch_turns_a_fault_on_and_shows_when_it_is_used_up(shown: Seen, bench: Bench) -> None:
     await shown.write("Ana", "Oi!")
-    await shown.page.get_by_role("button", name="Faults").click()
+    await shown.open_switches("The next send")
     switch = shown.page.get_by_role("switch", name="Too many requests")
     await switch.check()
     await expect(shown.page.locator("#fault-count")).to_have_text("1")
@@ -133,7 +133,7 @@ async def _is_planned(bench: Bench) -> bool:
 
 
 async def test_every_message_twice_is_one_bubble_and_two_posts(shown: Seen, bench: Bench) -> None:
-    await shown.page.get_by_role("button", name="Faults").click()
+    await shown.open_switches("What contacts write")
     await shown.page.get_by_role("switch", name="Post each message twice").check()
     await shown.page.keyboard.press("Escape")
     await expect(shown.page.locator("#fault-count")).to_have_text("1")

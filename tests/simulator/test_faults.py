@@ -7,7 +7,8 @@ import aiohttp
 import pytest
 from twilio.base.exceptions import TwilioRestException  # type: ignore[import-untyped]
 
-from simulator.faults import CallbackFaults, CreateFault, CreateFaults, FaultPlan, Faults
+from simulator.draws import Faults
+from simulator.faults import CallbackFaults, CreateFault, CreateFaults, FaultPlan, InboundFaults
 from tests.simulator.stand_in import ANA, DEADLINE_SECONDS, SENDER, StandIn
 
 GOOD = {"To": ANA, "From": SENDER, "Body": "Oi"}
@@ -102,13 +103,55 @@ async def test_a_plan_that_is_not_understood_is_refused(stand_in: StandIn, plan:
         assert response.status == 422
 
 
+async def test_the_ledger_counts_each_fault_under_its_name(stand_in: StandIn) -> None:
+    await stand_in.break_down(create={"429": 1, "500_before": 1, "500_after": 2, "reject": {"code": 21211, "n": 1}})
+    for _ in range(6):
+        await stand_in.create(GOOD)
+    expected = {"create.429": 1, "create.500_before": 1, "create.reject": 1, "create.500_after": 2}
+    assert await stand_in.control("GET", "tally") == expected
+    after = [
+        entry["sid"] for entry in await stand_in.entries("fault_happened") if entry["details"]["fault"] == "create.500_after"
+    ]
+    assert after == (await sids(stand_in))[:2]
+
+
+async def test_a_seed_in_the_plan_begins_the_draws_anew(stand_in: StandIn) -> None:
+    planned = {"seed": 8, "create": {"rates": {"500_before": 0.5, "500_after": 0.5}}}
+    runs = []
+    for _ in range(2):
+        await stand_in.break_down(**planned)
+        runs.append([(await stand_in.create(GOOD))[0] for _ in range(20)])
+    assert runs[0] == runs[1]
+    assert {201, 500} == set(runs[0])
+    assert (await stand_in.control("GET", "faults"))["seed"] is None
+
+
+def test_how_often_one_part_draws_changes_no_other() -> None:
+    plan = FaultPlan.model_validate({"create": {"rates": {"500_after": 0.5}}, "model": {"rates": {"500": 0.5}}})
+    quiet, busy = Faults(1), Faults(1)
+    quiet.plan = busy.plan = plan
+    alone = [quiet.draw_after_create() for _ in range(30)]
+    together = []
+    for _ in range(30):
+        busy.draw_model()
+        busy.draw_callback()
+        busy.draw_inbound(3)
+        together.append(busy.draw_after_create())
+    assert together == alone
+    assert len(set(alone)) == 2
+
+
 def draws(seed: int) -> list[object]:
     faults = Faults(seed)
     faults.plan = FaultPlan(
         create=CreateFaults(rates={CreateFault.ERROR_AFTER: 0.5, CreateFault.RESET_AFTER: 0.5}),
-        callbacks=CallbackFaults(lost_rate=0.3, duplicate_rate=0.3, jitter_seconds=1),
+        callbacks=CallbackFaults(lost_rate=0.3, duplicate_rate=0.3, jitter_seconds=1, reversed_rate=0.3, fail_rates={63016: 0.3}),
+        inbound=InboundFaults(lost_rate=0.3, duplicate_rate=0.3, replay_rate=0.3),
     )
-    return [(faults.draw_after_create(), faults.draw_callback()) for _ in range(50)]
+    return [
+        (faults.draw_after_create(), faults.draw_callback(), faults.draw_inbound(9), faults.draw_order(), faults.draw_failure())
+        for _ in range(50)
+    ]
 
 
 def test_the_same_seed_breaks_the_same_things() -> None:

@@ -11,7 +11,8 @@ MARK = {"X-Requested-With": "phone"}
 SAID = {"contact": ANA, "name": "Ana", "press": "text", "text": "Oi"}
 ACTS: dict[str, dict[str, Any]] = {
     "messages": SAID,
-    "switches": {"name": "page.copies", "to": 0},
+    "switches": {"name": "inbound.duplicate_rate", "to": 0},
+    "switches/off": {},
     "receipts": {"contact": ANA, "has_read_receipts": False},
     "clock": {"minutes": 20},
     "acts": {"contact": ANA, "act": "close"},
@@ -159,7 +160,7 @@ async def test_the_page_says_what_the_browser_may_do(stand_in: StandIn, path: st
         ("messages", {**SAID, "press": "shout"}),
         ("messages", {**SAID, "text": "x" * 4097}),
         ("switches", {"name": "nothing", "to": 0}),
-        ("switches", {"name": "page.copies", "to": 7}),
+        ("switches", {"name": "inbound.duplicate_rate", "to": 7}),
         ("clock", {"minutes": -1}),
         ("acts", {"contact": ANA, "act": "bribe"}),
     ],

@@ -79,7 +79,7 @@ async def test_a_slow_read_model_holds_up_no_bubble() -> None:
     async with bench() as (stand_in, system):
         system.is_stuck = True
         async with stand_in.http.get(f"{stand_in.url}/phone/live") as response:
-            await until_shown(response, "fieldset")
+            await until_shown(response, "data-switch")
             await stand_in.write(FIRST_ANA, body="Oi")
             await until_shown(response, "Oi")
 

@@ -6,12 +6,15 @@ const MOST_LINES = 120;
 
 /* ------------------------------------------------------------------ what the server sends */
 
+/* What the page knows and the server does not: what is new here, and which group of switches stands open. */
+const OWN = new Set(["data-new", "open"]);
+
 function update(old, fresh) {
   if (old.nodeType !== Node.ELEMENT_NODE) {
     old.nodeValue = fresh.nodeValue;
     return;
   }
-  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name) && name !== "data-new") old.removeAttribute(name);
+  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name) && !OWN.has(name)) old.removeAttribute(name);
   for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
   updateChildren(old, fresh);
 }
@@ -220,6 +223,7 @@ document.addEventListener("click", (event) => {
   else if (closes) element(closes).close();
   else if (minutes) busy(button, () => post("clock", { minutes: Number(minutes) }));
   else if (act) busy(button, () => post("acts", { contact, act }));
+  else if (path === "switches/off") busy(button, () => post(path, {}));
   else if (path === "receipts") post("receipts", { contact, has_read_receipts: turn === "true" });
 });
 

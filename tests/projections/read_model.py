@@ -1,6 +1,7 @@
 """A log that a test writes by hand, a projector for it, and what must stand in Postgres afterwards."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -167,6 +168,7 @@ class Expected:
     threads: dict[str, ThreadState] = field(default_factory=dict)
     changes: dict[tuple[str, str], Change] = field(default_factory=dict)
     known: dict[str, Message] = field(default_factory=dict)
+    partition_count: int = PARTITIONS
 
     def fold(self, records: Iterable[Record]) -> "Expected":
         for record in records:
@@ -185,7 +187,7 @@ class Expected:
 
     def _concerned(self, record: Record, event: Event) -> list[str]:
         if isinstance(event.data, ClockTicked | ClockAdvanced | PolicyChanged):
-            return [thread for thread in self.threads if partition_of(thread, PARTITIONS) == record.partition]
+            return [thread for thread in self.threads if partition_of(thread, self.partition_count) == record.partition]
         return [] if event.subject.startswith("partition/") else [event.subject]
 
     def _note(self, state: ThreadState) -> None:
@@ -227,17 +229,30 @@ _COMPARED: Mapping[str, Sequence[str]] = {
 }
 
 
+def differences(expected: Expected, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    """Where the rows say something else than the log, in words that begin with the table's name."""
+    states = {row["thread"]: json.loads(row["state"]) for row in found["threads"]}
+    wanted_states = {thread: json.loads(dump_thread(state)) for thread, state in expected.threads.items()}
+    told = [
+        f"threads: {states.get(thread)} instead of {wanted_states.get(thread)}"
+        for thread in sorted(states.keys() | wanted_states.keys())
+        if states.get(thread) != wanted_states.get(thread)
+    ]
+    for table, kind in _KINDS.items():
+        columns = _COMPARED[table]
+        changes = [change for change in expected.changes.values() if isinstance(change, kind)]
+        wanted = Counter(tuple(getattr(change, name) for name in columns) for change in changes)
+        rows = Counter(tuple(row[name] for name in columns) for row in found[table])
+        told += [f"{table}: {row} is too much" for row in (rows - wanted).elements()]
+        told += [f"{table}: {row} is missing" for row in (wanted - rows).elements()]
+    return told
+
+
 async def assert_means(database: Database, records: Sequence[Record]) -> None:
     """The read model says what the log says, no more and no less, and its chain of hashes holds."""
     expected = Expected().fold(records)
     found = await dump(database)
-    states = {row["thread"]: json.loads(row["state"]) for row in found["threads"]}
-    assert states == {thread: json.loads(dump_thread(state)) for thread, state in expected.threads.items()}
-    for table, kind in _KINDS.items():
-        columns = _COMPARED[table]
-        changes = [change for change in expected.changes.values() if isinstance(change, kind)]
-        wanted = [tuple(getattr(change, name) for name in columns) for change in changes]
-        assert sorted((tuple(row[name] for name in columns) for row in found[table]), key=repr) == sorted(wanted, key=repr), table
+    assert differences(expected, found) == []
     heads = {record.partition: record.position for record in records}
     assert {row["partition"]: row["position"] for row in found["checkpoints"] if row["position"]} == heads
     assert_chained(found["events"], records)

@@ -1,0 +1,241 @@
+"""
+The one judge of a run: what must hold of it, whatever was killed, paused, cut off or repeated.
+
+Every message that was acknowledged stands in the log and in the read model once, and has exactly one fate. A responder that
+quotes what it answers (the offline one) lets the phones alone tell whether each was answered once and in order; the read model
+must tell the same story, and be what a pure fold of the log gives.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tests.harness.history import Accepted, History, Row, Written
+from tests.harness.quotes import answered_in, remembered_in
+from tests.harness.refold import misread
+
+READ, DELIVERED = "read", "delivered"
+UNDELIVERED = frozenset({"failed", "undelivered"})
+NEVER_SENT = frozenset({"superseded", "withdrawn"})
+
+
+class Fate(StrEnum):
+    """What became of a message of a contact."""
+
+    ANSWERED = "answered"
+    DEAD_LETTERED = "dead-lettered"
+    UNCONFIRMED = "unconfirmed"
+    LEFT_TO_A_PERSON = "left to a person"
+    CLOSED = "closed by the contact"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What a run may show besides answers. Whatever else is found is a violation."""
+
+    fates: frozenset[Fate] = frozenset({Fate.ANSWERED})
+    lost_statuses: bool = False
+    """Callbacks may be lost: the read model may know less of a message's way than Twilio does."""
+    skipped_events: bool = False
+    quotes: bool = True
+    """Whether each reply quotes what it answers."""
+
+
+STRICT = Allowed()
+HARSH = Allowed(fates=frozenset({Fate.ANSWERED, Fate.UNCONFIRMED}), lost_statuses=True)
+"""Where callbacks were lost, nobody may be able to tell what came of a send."""
+
+
+def violations(history: History, allowed: Allowed = STRICT) -> list[str]:
+    """Each begins with the law's name; none means that all is well."""
+    fates = fates_of(history)
+    told = [
+        *_of_the_log(history),
+        *_of_the_fates(history, fates, allowed),
+        *_of_the_sends(history),
+        *_of_the_phones(history),
+        *_of_the_statuses(history, allowed),
+        *_of_the_rows(history),
+        *(f"behind: {who}" for who in history.behind),
+        *(f"refold: {what}" for what in misread(history)),
+    ]
+    if allowed.quotes:
+        told += [each for contact in _contacts(history) for each in _of_one_phone(history, contact, fates, allowed)]
+    if not allowed.skipped_events:
+        told += [f"left over: skipped event {row['partition']}/{row['position']}" for row in history.skipped_events]
+    if not allowed.fates & {Fate.DEAD_LETTERED, Fate.EXPIRED}:
+        told += [f"left over: dead letter {row['event_id']} of {row['consumer_group']}" for row in history.dead_letters]
+    return told
+
+
+def fates_of(history: History) -> dict[str, list[Fate]]:
+    """What the read model says became of each inbound message, by sid: exactly one, if all is well and everything is over."""
+    letters = {row["event_id"]: row for row in history.dead_letters}
+    conversations = {row["id"]: row for row in history.conversations}
+    covering: dict[str, list[Row]] = {}
+    for reply in history.replies:
+        if reply["status"] not in NEVER_SENT:
+            for event in reply["answers"]:
+                covering.setdefault(event, []).append(reply)
+    fates: dict[str, list[Fate]] = {}
+    for row in history.messages:
+        if row["direction"] == "inbound":
+            event = row["event_id"]
+            found = [fate for reply in covering.get(event, ()) if (fate := _fate_by(reply))]
+            if not covering.get(event):
+                found = _fates_without_reply(letters.get(event), conversations.get(row["conversation_id"]))
+            fates.setdefault(row["sid"], []).extend(found)
+    return fates
+
+
+def _fate_by(reply: Row) -> Fate | None:
+    match reply["status"]:
+        case "sent" | "cancelled":
+            return Fate.ANSWERED
+        case "failed":
+            return Fate.DEAD_LETTERED
+        case "unconfirmed":
+            return Fate.UNCONFIRMED
+        case _:
+            return None
+
+
+def _fates_without_reply(letter: Row | None, conversation: Row | None) -> list[Fate]:
+    if letter is not None:
+        return [Fate.EXPIRED if "expired" in letter["error"] else Fate.DEAD_LETTERED]
+    if conversation is not None and conversation["closed_by"] is not None:
+        return [Fate.CLOSED]
+    if conversation is not None and (conversation["status"] == "handoff" or conversation["taken_by"] is not None):
+        return [Fate.LEFT_TO_A_PERSON]
+    return []
+
+
+def _of_the_log(history: History) -> Iterator[str]:
+    for message in history.written:
+        if message.is_acked and message.sid not in history.logged:
+            yield f"lost: {message.sid} was acknowledged and is not in the log"
+
+
+def _of_the_fates(history: History, fates: Mapping[str, Sequence[Fate]], allowed: Allowed) -> Iterator[str]:
+    for message in history.written:
+        found = fates.get(message.sid, ())
+        if not found and (message.is_acked or message.sid in fates):
+            yield f"unanswered: nothing became of {message.sid}"
+        if len(found) > 1:
+            yield f"coverage: {message.sid} is {' and '.join(found)}"
+        if len(found) == 1 and found[0] not in allowed.fates:
+            yield f"fate: {message.sid} is {found[0]}"
+
+
+def _of_the_sends(history: History) -> Iterator[str]:
+    """Twilio's ledger against what the log says of each attempt; no row is believed here."""
+    attempts = Counter(message.attempt for message in history.accepted)
+    yield from (f"sent twice: attempt {attempt}" for attempt, count in attempts.items() if count > 1 or not attempt)
+    parts: Counter[tuple[str, int]] = Counter()
+    never_sent = {row["id"]: row["status"] for row in history.replies if row["status"] in NEVER_SENT}
+    for message in history.accepted:
+        attempt = history.attempts.get(message.attempt)
+        if attempt is None:
+            yield f"sent twice: {message.sid} by attempt {message.attempt}, of which the log knows nothing"
+            continue
+        if history.statuses.get(message.sid) not in UNDELIVERED:
+            parts[attempt.reply, attempt.part] += 1
+        if attempt.part and not parts[attempt.reply, attempt.part - 1]:
+            yield f"out of order: part {attempt.part} of reply {attempt.reply} before the one before it"
+        if attempt.reply in never_sent:
+            yield f"{never_sent[attempt.reply]}: {message.sid} was sent of reply {attempt.reply}"
+    yield from (f"sent twice: part {part} of reply {reply}" for (reply, part), count in parts.items() if count > 1)
+
+
+def _of_the_phones(history: History) -> Iterator[str]:
+    shown = Counter(history.arrived)
+    for message in history.accepted:
+        wanted = 0 if history.statuses.get(message.sid) in UNDELIVERED else 1
+        if shown[message.sid] != wanted:
+            yield f"arrival: {message.sid} was shown {shown[message.sid]} times"
+
+
+def _of_the_statuses(history: History, allowed: Allowed) -> Iterator[str]:
+    final = {READ, *UNDELIVERED}
+    for message in history.accepted:
+        if history.statuses.get(message.sid) not in final:
+            yield f"status: Twilio has {message.sid} as {history.statuses.get(message.sid)}"
+    if allowed.lost_statuses:
+        return
+    for row in history.messages:
+        if row["direction"] == "outbound" and row["status"] != history.statuses.get(row["sid"], row["status"]):
+            yield f"status: the row of {row['sid']} says {row['status']}, Twilio {history.statuses.get(row['sid'])}"
+
+
+def _of_the_rows(history: History) -> Iterator[str]:
+    inbound = Counter(row["sid"] for row in history.messages if row["direction"] == "inbound")
+    outbound = {row["sid"]: row for row in history.messages if row["direction"] == "outbound"}
+    for message in history.written:
+        if inbound[message.sid] > 1 or (message.is_acked and not inbound[message.sid]):
+            yield f"rows: inbound {message.sid} stands {inbound[message.sid]} times"
+    yield from (f"rows: inbound {sid} is unknown to Twilio" for sid in inbound.keys() - {each.sid for each in history.written})
+    sids = {each.sid: each for each in history.accepted}
+    yield from (f"rows: outbound {sid} is unknown to Twilio" for sid in outbound.keys() - sids)
+    unconfirmed = {row["id"] for row in history.replies if row["status"] == "unconfirmed"}
+    for sid, ours in sids.items():
+        row, attempt = outbound.get(sid), history.attempts.get(ours.attempt)
+        if row is None and not (attempt and attempt.reply in unconfirmed):
+            yield f"rows: outbound {sid} stands 0 times"
+        if row is not None and not row["thread"].endswith(f"|{ours.contact}"):
+            yield f"stray: {sid} went to another contact than its row says"
+
+
+def _contacts(history: History) -> list[str]:
+    return sorted({each.contact for each in history.written} | {each.contact for each in history.accepted})
+
+
+def _of_one_phone(history: History, contact: str, fates: Mapping[str, Sequence[Fate]], allowed: Allowed) -> Iterator[str]:
+    written = [each for each in history.written if each.contact == contact]
+    delivered = [
+        each for each in history.accepted if each.contact == contact and history.statuses.get(each.sid) not in UNDELIVERED
+    ]
+    quoted = [quote for reply in delivered for quote in answered_in(reply.body)]
+    times = Counter(quoted)
+    bodies = {message.body: message for message in written}
+    excused = allowed.fates - {Fate.ANSWERED}
+    for body, message in bodies.items():
+        if times[body] > 1:
+            yield f"answered twice: {contact} wrote {body}"
+        if message.is_acked and not times[body] and not excused & set(fates.get(message.sid, ())):
+            yield f"unanswered: {contact} wrote {body}"
+    yield from (f"stray: {contact} was answered {quote}" for quote in quoted if quote not in bodies)
+    first_quoted = [quote for quote in dict.fromkeys(quoted) if quote in bodies and bodies[quote].is_acked]
+    asked = [message.body for message in written if message.is_acked and times[message.body]]
+    if first_quoted != asked:
+        yield f"out of order: {contact} wrote {asked} and was answered {first_quoted}"
+    yield from _of_what_was_before(history, contact, written, delivered)
+
+
+def _of_what_was_before(
+    history: History, contact: str, written: Sequence[Written], delivered: Sequence[Accepted]
+) -> Iterator[str]:
+    """Each reply quotes something, and remembers the message that stands in the log before the first that it answers."""
+    said: dict[str, list[Accepted]] = {}
+    for message in delivered:
+        attempt = history.attempts.get(message.attempt)
+        said.setdefault(attempt.reply if attempt else message.sid, []).append(message)
+    known = [message for message in written if message.is_acked or message.sid in history.logged]
+    asked = [message.body for message in known]
+    for reply, messages in said.items():
+        quotes = [quote for message in messages for quote in answered_in(message.body)]
+        remembered = [told for message in messages if (told := remembered_in(message.body))]
+        if not quotes:
+            yield f"stray: {contact} received {messages[0].sid}, which answers nothing"
+        elif quotes[0] in asked and asked.index(quotes[0]) > 0:
+            before = known[asked.index(quotes[0]) - 1]
+            is_said_in_full = all(each.is_acked for each in known) and _is_complete(history, reply, messages)
+            if is_said_in_full and remembered != [before.body]:
+                yield f"forgotten: {contact} was told {remembered} with {quotes}"
+
+
+def _is_complete(history: History, reply: str, messages: Sequence[Accepted]) -> bool:
+    """Whether every part of the reply was delivered."""
+    row = next((row for row in history.replies if row["id"] == reply), None)
+    return row is None or row["status"] == "sent"

@@ -1,0 +1,104 @@
+"""Redis and Postgres for many small systems: a database of each for every system, made in a moment and gone with it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import asyncpg
+from redis.asyncio import Redis
+
+from projections.migrate import migrate
+from simulator.servers import EmbeddedPostgres, EmbeddedValkey, free_port
+
+REDIS_DATABASES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Where one system keeps its log and its read model. A password stands in both: not for logs."""
+
+    redis_url: str
+    database_url: str
+
+
+@dataclass
+class Servers:
+    """Both servers, from outside; `valkey` and `postgres` are there where they are ours to stop, pause and restart."""
+
+    redis_url: str
+    postgres_url: str
+    valkey: EmbeddedValkey | None = None
+    postgres: EmbeddedPostgres | None = None
+    _template: str = ""
+    _free: list[int] = field(default_factory=lambda: list(range(1, REDIS_DATABASES)))
+    _copying: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @asynccontextmanager
+    async def stores(self) -> AsyncIterator[Stores]:
+        """An empty log and an empty read model with the newest schema."""
+        number, name = self._free.pop(0), f"harness_{uuid4().hex}"
+        stores = Stores(_with_path(self.redis_url, str(number)), _with_path(self.postgres_url, name))
+        try:
+            await _flush(stores.redis_url)
+            await self._copy_template(name)
+            yield stores
+            await _flush(stores.redis_url)
+            await _administer(self.postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+        finally:
+            self._free.append(number)
+
+    async def _copy_template(self, name: str) -> None:
+        """Postgres copies a template while nobody else does."""
+        async with self._copying:
+            if not self._template:
+                template = f"template_{uuid4().hex}"
+                await _administer(self.postgres_url, f"CREATE DATABASE {template}")
+                await _migrated(_with_path(self.postgres_url, template))
+                self._template = template
+            await _administer(self.postgres_url, f"CREATE DATABASE {name} TEMPLATE {self._template}")
+
+
+@contextmanager
+def servers(directory: Path) -> Iterator[Servers]:
+    """
+    Both embedded servers, for as long as this lasts.
+
+    To be entered in the main thread: the servers end with the thread that started them.
+    """
+    valkey = EmbeddedValkey(directory / "valkey", free_port())
+    postgres = EmbeddedPostgres(directory / "postgres", free_port())
+    try:
+        valkey.start()
+        postgres.start()
+        yield Servers(valkey.url, postgres.url, valkey, postgres)
+    finally:
+        postgres.stop()
+        valkey.stop()
+
+
+def _with_path(url: str, path: str) -> str:
+    return urlsplit(url)._replace(path=f"/{path}").geturl()
+
+
+async def _flush(url: str) -> None:
+    async with Redis.from_url(url) as client:
+        await client.flushdb()
+
+
+async def _administer(url: str, command: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(command)
+    finally:
+        await connection.close()
+
+
+async def _migrated(url: str) -> None:
+    """The migration runs a loop of its own."""
+    with ThreadPoolExecutor(1) as elsewhere:
+        await asyncio.get_running_loop().run_in_executor(elsewhere, migrate, url)

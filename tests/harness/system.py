@@ -1,0 +1,287 @@
+"""
+One small Prosa: webhook, handlers, clock and simulator as real processes, on a log and a read model of their own.
+
+What dies is started again at once, as an orchestrator does, and noted. Any connection can be led through a proxy.
+"""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeVar
+
+import aiohttp
+import asyncpg
+from redis.asyncio import Redis
+
+from settings import Settings
+from simulator.servers import free_port
+from tests.harness.crashes import Crash
+from tests.harness.nursery import Child, Nursery
+from tests.harness.phone_company import PhoneCompany
+from tests.harness.proxy import Proxy
+from tests.harness.servers import Stores
+
+ACCOUNT, TOKEN = "AC" + "5" * 32, "a token of thirty-two characters or more"
+WEBHOOK, CLOCK, SIMULATOR = "webhook", "clock", "simulator"
+START_SECONDS, STOP_SECONDS = 30.0, 20.0
+QUICK_DEATH_SECONDS = 1.0
+"""A process that lived shorter than this is started again only after as long: what cannot start must not spin."""
+
+T = TypeVar("T")
+
+QUICK = {
+    "STREAM_PARTITIONS": "4",
+    "LEASE_SECONDS": "2",
+    "TWILIO_TIMEOUT_SECONDS": "1",
+    "REPLY_QUIET_SECONDS": "0.3",
+    "SEND_PROOF_SECONDS": "1",
+    "CLOCK_TICK_SECONDS": "2",
+    "RETRY_BASE_SECONDS": "0.1",
+    "RETRY_MAX_SECONDS": "1",
+    "METRICS_PORT": "0",
+    "AI_MODEL": "offline",
+}
+"""Everything that waits waits little."""
+
+
+class Link(StrEnum):
+    """A connection that can be led through a proxy."""
+
+    LOG = "log"
+    DATABASE = "database"
+    TWILIO = "twilio"
+    """From us to Twilio."""
+    WEBHOOK = "webhook"
+    """From Twilio to us."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A process that ended without being asked: which, with what code (minus the signal), and when, by the monotonic clock."""
+
+    name: str
+    code: int
+    at: float
+
+
+@dataclass
+class Program:
+    """One of the processes, which may have been started several times."""
+
+    name: str
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str]
+    child: Child | None = None
+    is_wanted: bool = False
+    watching: "asyncio.Task[None] | None" = None
+
+    @property
+    def running(self) -> Child:
+        assert self.child is not None, f"{self.name} was never started"
+        return self.child
+
+
+@dataclass
+class System:
+    """`points` is where its crash points are counted, if they are to be; `crash` is what happens at one of them."""
+
+    nursery: Nursery
+    stores: Stores
+    directory: Path
+    handlers: int = 2
+    settings: Mapping[str, str] = field(default_factory=dict)
+    proxied: Collection[Link] = ()
+    counts_points: bool = False
+    crash: Crash | None = None
+    inbound_rules: str = ""
+    """The fragment by which Twilio's retries are set, e.g. `#rc=5&rp=all`."""
+    seed: int = 0
+    programs: dict[str, Program] = field(default_factory=dict)
+    links: dict[Link, Proxy] = field(default_factory=dict)
+    ends: list[Ended] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.webhook_port, self.simulator_port = free_port(), free_port()
+        self.started_at = time.monotonic()
+        if self.crash or self.counts_points:
+            self.points.mkdir(exist_ok=True)
+
+    @property
+    def points(self) -> Path:
+        return self.directory / "points"
+
+    @property
+    def handler_names(self) -> list[str]:
+        return [f"handlers-{number}" for number in range(1, self.handlers + 1)]
+
+    @property
+    def partitions(self) -> int:
+        return int({**QUICK, **self.settings}["STREAM_PARTITIONS"])
+
+    @property
+    def lease_seconds(self) -> float:
+        return float({**QUICK, **self.settings}["LEASE_SECONDS"])
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["System"]:
+        """Everything started and ready; whatever happens, nothing of it is left."""
+        async with AsyncExitStack() as stack:
+            await self._connect(stack)
+            self._plan()
+            stack.push_async_callback(self.stop_all)
+            await asyncio.gather(*(self.start(name) for name in self.programs))
+            await eventually(self.is_ready, START_SECONDS, f"{self.directory} is ready")
+            yield self
+
+    async def _connect(self, stack: AsyncExitStack) -> None:
+        targets = {
+            Link.LOG: self.stores.redis_url,
+            Link.DATABASE: self.stores.database_url,
+            Link.TWILIO: f"http://127.0.0.1:{self.simulator_port}",
+            Link.WEBHOOK: f"http://127.0.0.1:{self.webhook_port}",
+        }
+        for link in self.proxied:
+            self.links[link] = await stack.enter_async_context(Proxy(targets[link], self.seed))
+        self._urls = {link: self.links[link].url if link in self.links else target for link, target in targets.items()}
+        session = aiohttp.ClientSession(targets[Link.TWILIO], trust_env=False)
+        self.twilio = PhoneCompany(await stack.enter_async_context(session))
+        self.redis = await stack.enter_async_context(Redis.from_url(self.stores.redis_url))
+        pool = asyncpg.create_pool(self.stores.database_url, min_size=0, max_size=2)
+        self.database = await stack.enter_async_context(pool)
+        self.web = await stack.enter_async_context(aiohttp.ClientSession(targets[Link.WEBHOOK], trust_env=False))
+
+    def _plan(self) -> None:
+        public = f"http://127.0.0.1:{self.webhook_port}"
+        environment = clean_environment(
+            **{
+                **QUICK,
+                "TWILIO_ACCOUNT_SID": ACCOUNT,
+                "TWILIO_AUTH_TOKEN": TOKEN,
+                "PUBLIC_BASE_URL": public,
+                "TWILIO_API_URL": self._urls[Link.TWILIO],
+                "REDIS_URL": self._urls[Link.LOG],
+                "DATABASE_URL": self._urls[Link.DATABASE],
+                **self.settings,
+            }
+        )
+        inbound = f"{public}/webhooks/twilio/messages{self.inbound_rules}"
+        rewrite = f"{public}={self._urls[Link.WEBHOOK].rstrip('/')}"
+        ledger = str(self.directory / "ledger.jsonl")
+        delays = ("--sent-after", "0.05", "--delivered-after", "0.05", "--read-after", "0.1")
+        simulator = ("simulator", "--port", str(self.simulator_port), "--inbound-url", inbound, "--rewrite", rewrite)
+        commands = {
+            SIMULATOR: (*simulator, "--ledger", ledger, "--seed", str(self.seed), *delays),
+            WEBHOOK: ("uvicorn", "webhook:app", "--port", str(self.webhook_port)),
+            **dict.fromkeys(self.handler_names, ("faststream", "run", "handlers:app")),
+            CLOCK: ("faststream", "run", "handlers:clock"),
+        }
+        self.programs = {name: Program(name, command, environment) for name, command in commands.items()}
+
+    async def start(self, name: str) -> None:
+        """Start it, and again whenever it ends, until it is stopped."""
+        program = self.programs[name]
+        program.is_wanted = True
+        await self._launch(program)
+        program.watching = asyncio.create_task(self._watch(program))
+
+    async def _launch(self, program: Program) -> None:
+        is_ours = program.name != SIMULATOR
+        program.child = await self.nursery.start(
+            program.arguments,
+            environment=program.environment,
+            directory=self.directory,
+            output=self.directory / f"{program.name}.txt",
+            points=self.points if is_ours and (self.crash or self.counts_points) else None,
+            crash=self.crash if is_ours else None,
+        )
+
+    async def _watch(self, program: Program) -> None:
+        while True:
+            end = await asyncio.shield(program.running.ended)
+            if not program.is_wanted:
+                return
+            self.ends.append(Ended(program.name, end.code, end.at))
+            if end.at - program.running.started_at < QUICK_DEATH_SECONDS:
+                await asyncio.sleep(QUICK_DEATH_SECONDS)
+            await self._launch(program)
+
+    async def stop(self, name: str, number: signal.Signals = signal.SIGTERM) -> int:
+        """Ask it to end, and do not start it again; returns its exit code."""
+        program = self.programs[name]
+        program.is_wanted = False
+        child = program.running
+        child.signal(signal.SIGCONT)
+        child.signal(number)
+        try:
+            return (await child.wait(STOP_SECONDS)).code
+        finally:
+            child.signal(signal.SIGKILL)
+
+    async def stop_all(self) -> None:
+        """Without ceremony, except for the simulator, whose ledger is a file."""
+        for program in self.programs.values():
+            program.is_wanted = False
+            if program.watching is not None:
+                program.watching.cancel()
+        for program in self.programs.values():
+            if program.child is not None:
+                program.child.signal(signal.SIGKILL)
+        ended = [program.child.wait(STOP_SECONDS) for program in self.programs.values() if program.child is not None]
+        await asyncio.gather(*ended)
+
+    def kill(self, name: str) -> None:
+        """SIGKILL; it is started again at once."""
+        self.programs[name].running.signal(signal.SIGKILL)
+
+    def pause(self, name: str) -> None:
+        self.programs[name].running.signal(signal.SIGSTOP)
+
+    def resume(self, name: str) -> None:
+        self.programs[name].running.signal(signal.SIGCONT)
+
+    def resume_all(self) -> None:
+        for name in self.programs:
+            self.resume(name)
+
+    def name_of(self, pid: int) -> str:
+        """Which program that process is, or was the last to be."""
+        return next((name for name, program in self.programs.items() if program.running.pid == pid), "")
+
+    async def is_ready(self) -> bool:
+        """The webhook takes messages, Twilio answers, and every partition is owned."""
+        for session, path in ((self.web, "/health/ready"), (self.twilio.session, "/simulator/health")):
+            try:
+                async with session.get(path) as response:
+                    if response.status != 200:
+                        return False
+            except aiohttp.ClientError:
+                return False
+        return None not in await self.redis.mget([f"prosa:lease:{number}" for number in range(self.partitions)])
+
+    def output(self, name: str) -> str:
+        """What it said so far."""
+        return (self.directory / f"{name}.txt").read_text(encoding="utf-8", errors="replace")
+
+
+def clean_environment(**settings: str) -> dict[str, str]:
+    """Ours without any setting of Prosa's, and these."""
+    ours = {name.upper() for name in Settings.model_fields}
+    return {name: value for name, value in os.environ.items() if name.upper() not in ours} | settings
+
+
+async def eventually(look: Callable[[], Awaitable[T]], seconds: float, what: str) -> T:
+    """Look until something is found; fail with `what` was waited for."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = await look()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
+        await asyncio.sleep(0.05)

@@ -1,0 +1,223 @@
+"""One system, contacts who write to it, something that is done to it meanwhile, and what the checker says of the end."""
+
+import asyncio
+import json
+import math
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from random import Random
+
+from tests.harness.checker import HARSH, STRICT, Allowed, Fate, fates_of, violations
+from tests.harness.crashes import Action, Crash, Fired, fired
+from tests.harness.faults import Fault
+from tests.harness.history import History, Sources, heads_of, history_of, is_quiet, who_is_behind
+from tests.harness.nursery import Nursery
+from tests.harness.scenario import few_contacts, let_them_write
+from tests.harness.servers import Servers
+from tests.harness.system import System, eventually
+
+PATIENCE_SECONDS = 30.0
+LOOK_SECONDS = 0.1
+STOPPED_LEASES = 1.5
+"""A process that stopped itself is woken after so many leases, when its partitions have long been taken over."""
+SETTLED_AFTER_SECONDS = 1.5
+"""An attempt whose outcome took longer than the limit of a call was settled by looking for proof."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of a trial; `recovery_seconds` is the longest wait for an answer after the fault, None where nobody waited."""
+
+    spec: str
+    fault: str
+    has_happened: bool
+    what: str = ""
+    messages: int = 0
+    acked: int = 0
+    sent: int = 0
+    unconfirmed: int = 0
+    dead_lettered: int = 0
+    recovery_seconds: float | None = None
+    is_settling: bool = False
+    """Whether a send of unknown outcome had to be settled, which takes a grace of its own."""
+    ends: int = 0
+    violations: Sequence[str] = field(default=())
+    folder: str = ""
+
+    def told(self) -> str:
+        """One line."""
+        outcome = "VIOLATED" if self.violations else "ok" if self.has_happened else "not reached"
+        recovery = "" if self.recovery_seconds is None else f" {self.recovery_seconds:5.1f} s"
+        settling = " settling" if self.is_settling else ""
+        return f"{outcome:<11} {self.spec} {self.what}{recovery}{settling}".rstrip()
+
+
+@dataclass
+class Trial:
+    """What is common to many trials. Each works in a folder of its own, and leaves it where something is wrong."""
+
+    nursery: Nursery
+    servers: Servers
+    directory: Path
+    patience_seconds: float = PATIENCE_SECONDS
+
+    async def crash(self, crash: Crash, seed: int) -> Verdict:
+        """A process ends or stops itself at a crash point."""
+        spec = f"crash {crash} seed {seed}"
+        async with AsyncExitStack() as stack:
+            system = await self._system(stack, spec, seed, crash=crash)
+            waking = asyncio.create_task(_wake(system)) if crash.action is Action.STOP else None
+            async with system.running():
+                await let_them_write(few_contacts(seed), system.twilio)
+                if waking is not None and fired(system.points) is not None:
+                    await waking
+                history = await self.settled(system, _allowed_after(crash))
+            if waking is not None:
+                waking.cancel()
+            return self._judged(spec, f"crash {crash.action}", history, _allowed_after(crash), fired(system.points), system)
+
+    async def fault(self, fault: Fault, seed: int) -> Verdict:
+        """Something is broken while contacts write, and healed."""
+        spec = f"{fault.name} seed {seed}"
+        random = Random(seed)  # noqa: S311 - repeatable, not secret
+        async with AsyncExitStack() as stack:
+            system = await self._system(stack, spec, seed, fault=fault)
+            async with system.running():
+                writing = asyncio.create_task(let_them_write(few_contacts(seed), system.twilio))
+                await asyncio.sleep(random.uniform(0.1, 2.0))
+                begun = Fired(0, time.monotonic(), time.time())
+                try:
+                    what = await fault.inject(system, random)
+                    await asyncio.sleep(random.uniform(*fault.hold_seconds))
+                finally:
+                    await fault.heal(system)
+                await writing
+                history = await self.settled(system, fault.allowed)
+            return self._judged(spec, fault.name, history, fault.allowed, begun, system, what)
+
+    async def calm(self, seed: int) -> tuple[Verdict, System]:
+        """Nothing is done; the system's folder holds how often each point was passed."""
+        spec = f"calm seed {seed}"
+        async with AsyncExitStack() as stack:
+            system = await self._system(stack, spec, seed, counts_points=True)
+            async with system.running():
+                await let_them_write(few_contacts(seed), system.twilio)
+                history = await self.settled(system, STRICT)
+            return self._judged(spec, "calm", history, STRICT, None, system), system
+
+    async def settled(self, system: System, allowed: Allowed) -> History:
+        """The history once nothing is wrong with it, or as it is when the patience is over."""
+        sources = sources_of(system)
+        deadline = time.monotonic() + self.patience_seconds
+        heads: dict[int, int] | None = None
+        while time.monotonic() < deadline:
+            if await is_quiet(sources):
+                heads = heads if heads is not None else await heads_of(sources)
+                if not await who_is_behind(sources, heads):
+                    history = await history_of(sources, heads, system.ends)
+                    if not violations(history, allowed):
+                        return history
+            await asyncio.sleep(LOOK_SECONDS)
+        return await history_of(sources, heads, system.ends)
+
+    async def _system(
+        self,
+        stack: AsyncExitStack,
+        spec: str,
+        seed: int,
+        *,
+        crash: Crash | None = None,
+        fault: Fault | None = None,
+        counts_points: bool = False,
+    ) -> System:
+        stores = await stack.enter_async_context(self.servers.stores())
+        folder = self.directory / "".join(character if character.isalnum() else "-" for character in spec)
+        proxied, settings = (fault.proxied, fault.settings) if fault else ((), {})
+        return System(
+            self.nursery,
+            stores,
+            folder,
+            settings=settings,
+            proxied=proxied,
+            counts_points=counts_points,
+            crash=crash,
+            seed=seed,
+        )
+
+    def _judged(
+        self,
+        spec: str,
+        fault: str,
+        history: History,
+        allowed: Allowed,
+        begun: Fired | None,
+        system: System,
+        what: str = "",
+    ) -> Verdict:
+        found = violations(history, allowed)
+        fates = [fate for each in fates_of(history).values() for fate in each]
+        verdict = Verdict(
+            spec=spec,
+            fault=fault,
+            has_happened=begun is not None,
+            what=what,
+            messages=len(history.written),
+            acked=sum(each.is_acked for each in history.written),
+            sent=len(history.accepted),
+            unconfirmed=fates.count(Fate.UNCONFIRMED),
+            dead_lettered=fates.count(Fate.DEAD_LETTERED),
+            recovery_seconds=longest_wait(history, begun.at) if begun else None,
+            is_settling=any(each.seconds is None or each.seconds > SETTLED_AFTER_SECONDS for each in history.attempts.values()),
+            ends=len(history.ends),
+            violations=tuple(found),
+            folder=str(system.directory),
+        )
+        keep(history, verdict, system.directory)
+        return verdict
+
+
+def sources_of(system: System) -> Sources:
+    return Sources(system.twilio, system.database, system.redis, system.partitions)
+
+
+def longest_wait(history: History, since: float) -> float | None:
+    """The longest that anybody waited after this moment (in seconds since 1970) for an answer that came after it."""
+    written = {each.contact: [] for each in history.written}  # type: dict[str, list[float]]
+    for message in history.written:
+        written[message.contact].append(message.at)
+    waits = []
+    for contact, times in written.items():
+        replies = sorted(each.at for each in history.accepted if each.contact == contact)
+        for at in times:
+            answered = next((reply for reply in replies if reply >= at), None)
+            if answered is not None and answered > since:
+                waits.append(answered - max(at, since))
+    return max(waits, default=None)
+
+
+def keep(history: History, verdict: Verdict, directory: Path) -> None:
+    """What a person wants to see of a trial: the verdict, the log and the rows; the ledger and the outputs lie there already."""
+    (directory / "verdict.json").write_text(json.dumps(asdict(verdict), indent=2))
+    log = [f"{each.partition} {each.position} {each.value.decode(errors='replace')}" for each in history.records]
+    (directory / "log.txt").write_text("\n".join(log))
+    (directory / "rows.json").write_text(json.dumps(history.tables, indent=1, default=str))
+    (directory / "ends.json").write_text(json.dumps([asdict(each) for each in history.ends], indent=1))
+
+
+def _allowed_after(crash: Crash) -> Allowed:
+    """A webhook that dies takes callbacks with it."""
+    return HARSH if crash.point.startswith("webhook.") else STRICT
+
+
+async def _wake(system: System) -> None:
+    """Continue a process that stopped itself, long after its leases are over."""
+
+    async def has_stopped() -> bool:
+        return fired(system.points) is not None
+
+    await eventually(has_stopped, math.inf, "it stops itself")
+    await asyncio.sleep(system.lease_seconds * STOPPED_LEASES)
+    system.resume_all()

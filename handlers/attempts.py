@@ -2,7 +2,8 @@
 What happens when a handler fails: the one place that decides by branch of the error tree.
 
 A failure is a fact in the log, counted by the fold, so that the count survives the worker. Past the limit the event is a dead
-letter and its thread goes on. An event that ended its worker more than once while nothing else was in work is one too.
+letter and its thread goes on, unless everything fails. An event that ended its worker more than once while nothing else was in
+work is one too.
 """
 
 import asyncio
@@ -95,8 +96,8 @@ class Attempts:
         tries[event] += 1
         view = await self._journal.record(AttemptFailed(event=event, group=delivery.group, error=name), cause=delivery.event)
         counted = max(_counted(view, event, delivery.group).failed, tries[event])
+        self._breaker.failed(name, delivery.event.subject)
         if counted >= self._retry.max_attempts:
-            self._breaker.failed(name)
             if self._breaker.is_open:
                 await self._breaker.admit()
             elif await self._give_up(delivery, event, view, name, counted):
@@ -121,6 +122,7 @@ class Attempts:
             fingerprint = blake2b(kind.encode(), digest_size=8).hexdigest()
             letter = EventDeadLettered(event=event, group=delivery.group, attempts=attempts, error=error, fingerprint=fingerprint)
             log.error("event.dead_lettered", error=error, attempts=attempts, dead_letter=event)
+            self._breaker.forget(delivery.event.subject)
             await self._journal.record(letter, cause=delivery.event)
         return event == delivery.event.id
 

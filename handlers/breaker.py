@@ -1,21 +1,64 @@
-"""A breaker: when everything fails, the group waits. An outage is not poison, and must not be diverted to the dead letters."""
+"""
+What tells an outage from poison.
+
+When everything fails the group waits, and tries now and then. And what fails again and again for a reason that says nothing about
+it, such as a status 503, is poison only where its neighbours succeed meanwhile, however often it failed: a quiet system has an
+outage as well as a busy one, and the failures of one message look alike in both. What is known here lasts as long as the process:
+who begins anew knows of no success yet, and gives nothing up too early.
+"""
 
 import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
 
+from streams.retry import RetryPolicy
 from telemetry import log
 
-FAILURES_IN_A_ROW = 20
-"""So many failures in a row, with no success between them, are an outage and not so many poisons."""
+FAILURES_IN_A_ROW = 10
+THREADS_IN_A_ROW = 3
+"""So many failures of so many threads, with no success between them, are an outage; fewer threads may each have a poison."""
+
+FIRST_PAUSE_SECONDS = 1.0
+"""The first try of a paused group comes so soon; the pauses double up to the breaker's own."""
+
+PATIENCE_SECONDS = 4 * 3600.0
+
+STREAKS_KEPT = 10_000
+"""A thread that was taken over by another worker leaves its streak behind."""
+
+
+@dataclass(slots=True)
+class _Streak:
+    """The failures of a thread since it last succeeded; `seen` are the successes that its last try knew of."""
+
+    began_at: float
+    seen: int
+    witnessed: int = 0
 
 
 class Breaker:
     """Closed while things work. Once open it lets one try through at a time, a pause apart, until one succeeds."""
 
-    def __init__(self, group: str, *, pause_seconds: float) -> None:
+    def __init__(
+        self,
+        group: str,
+        *,
+        pause_seconds: float,
+        patience_seconds: float = PATIENCE_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._group = group
-        self._pause_seconds = pause_seconds
+        self._pauses = RetryPolicy(base_seconds=min(FIRST_PAUSE_SECONDS, pause_seconds), max_seconds=pause_seconds)
+        self._patience_seconds = patience_seconds
+        self._clock = clock
         self._failures = 0
+        self._failing: set[str] = set()
+        self._successes = 0
+        self._streaks: OrderedDict[str, _Streak] = OrderedDict()
         self._is_open = False
+        self._tries_while_open = 0
         self._reason = ""
         self._probes = asyncio.Lock()
 
@@ -38,21 +81,65 @@ class Breaker:
             return False
         async with self._probes:
             if self._is_open:
-                await asyncio.sleep(self._pause_seconds)
+                self._tries_while_open += 1
+                await asyncio.sleep(self._pauses.pause_seconds(self._tries_while_open, chance=0.0))
         return True
 
-    def succeeded(self) -> None:
+    def begin(self) -> int:
+        """A try begins: what it is to hand over when it fails."""
+        return self._successes
+
+    def succeeded(self, thread: str) -> None:
         """Something worked."""
         if self._is_open:
             log.warning("group.resumed", group=self._group)
-        self._failures = 0
+        self._successes += 1
+        self._streaks.pop(thread, None)
+        self._failures = self._tries_while_open = 0
+        self._failing.clear()
         self._is_open = False
 
-    def failed(self, error: str) -> None:
-        """Something failed that has nothing to do with the one message, as far as one can tell."""
+    def failed(self, error: str, thread: str, begun: int | None = None) -> None:
+        """
+        A try failed, which had `begun` so.
+
+        It is witnessed where somebody else succeeded after this thread had failed before, and before this try began.
+        """
+        begun = self._successes if begun is None else begun
+        streak = self._streaks.get(thread)
+        if streak is None:
+            self._streaks[thread] = _Streak(self._clock(), self._successes)
+            if len(self._streaks) > STREAKS_KEPT:
+                self._streaks.popitem(last=False)
+        elif begun > streak.seen:
+            streak.witnessed += 1
+            streak.seen = self._successes
         self._failures += 1
-        if self._failures >= FAILURES_IN_A_ROW:
+        self._failing.add(thread)
+        if self._failures >= FAILURES_IN_A_ROW and len(self._failing) >= THREADS_IN_A_ROW:
             self.trip(error)
+
+    def is_first(self, thread: str) -> bool:
+        """Whether the thread has not failed since it last succeeded."""
+        return thread not in self._streaks
+
+    def is_poison(self, thread: str, witnessed: int) -> bool:
+        """Whether so many tries failed while others succeeded, or it has lasted too long; never while the group is paused."""
+        streak = self._streaks.get(thread)
+        if self._is_open or streak is None:
+            return False
+        return streak.witnessed >= witnessed or self.has_lasted_too_long(thread)
+
+    def has_lasted_too_long(self, thread: str) -> bool:
+        """Whether the thread has known nothing but failures for longer than anybody waits; never while the group is paused."""
+        streak = self._streaks.get(thread)
+        if self._is_open or streak is None:
+            return False
+        return self._clock() - streak.began_at >= self._patience_seconds
+
+    def forget(self, thread: str) -> None:
+        """What failed was given up: what comes next on the thread is judged by itself."""
+        self._streaks.pop(thread, None)
 
     def trip(self, error: str) -> None:
         """Pause the group now."""

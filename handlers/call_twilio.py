@@ -87,26 +87,27 @@ class CallTwilio:
         if not await self._may_call(grant):
             return await self._cancelled(grant)
         reached("sender.calling")
+        begun = self._breaker.begin()
         result = await self._create(grant)
         reached("sender.called")
         match result:
             case Accepted(sid, status):
-                self._breaker.succeeded()
+                self._breaker.succeeded(grant.thread)
                 sent = MessageSent(reply=grant.reply.id, part=grant.part, attempt=grant.attempt, sid=sid, status=status)
                 view = await self._journal.record(sent, cause=grant.cause, thread=grant.thread)
                 observe_waiting(grant.reply, grant.part, view)
                 return view
             case Unknown(reason):
-                self._breaker.failed(reason)
+                self._breaker.failed(reason, grant.thread, begun)
                 log.warning("send.unknown", attempt=grant.attempt, reason=reason)
                 failed = AttemptFailed(event=grant.reply.event, group=SENDER, error=reason)
                 return await self._journal.record(failed, cause=grant.cause, thread=grant.thread)
             case TooManyRequests(code, retry_after):
-                self._breaker.failed("too many requests")
+                self._breaker.failed("too many requests", grant.thread)
                 pause = max(min(retry_after or 0.0, LONGEST_RETRY_AFTER_SECONDS), self._pause(grant))
                 return await self._later(grant, code, "too many requests", pause)
             case NeverConnected(reason):
-                self._breaker.failed(reason)
+                self._breaker.failed(reason, grant.thread)
                 return await self._later(grant, None, reason, self._pause(grant))
             case Refused(http_status, code):
                 return await self._refused(grant, code, classify_response(http_status, code))
@@ -126,7 +127,7 @@ class CallTwilio:
         if verdict.outcome is not Outcome.REJECTED:
             is_throttled = verdict.outcome is Outcome.THROTTLED
             return await self._later(grant, code, verdict.outcome, self._pause(grant, THROTTLED_STEPS if is_throttled else 0))
-        self._breaker.succeeded()
+        self._breaker.succeeded(grant.thread)
         reason = verdict.rejection or Rejection.UNKNOWN
         rejected = SendRejected(reply=grant.reply.id, part=grant.part, attempt=grant.attempt, code=code, reason=reason)
         return await self._journal.record(rejected, cause=grant.cause, thread=grant.thread)

@@ -95,7 +95,7 @@ def build_groups(settings: Settings, on_fatal: OnFatal) -> Groups:
     reader = Reader(database)
     retry = RetryPolicy(settings.retry_max_attempts, settings.retry_base_seconds, settings.retry_max_seconds)
 
-    responder_breaker = Breaker(RESPONDER, pause_seconds=settings.retry_max_seconds)
+    responder_breaker, sender_breaker = breaker(RESPONDER, settings), breaker(SENDER, settings)
     responder_journal = Journal(log, progress, reader, source="prosa/responder")
     responder = Responder(
         responder_journal,
@@ -105,7 +105,6 @@ def build_groups(settings: Settings, on_fatal: OnFatal) -> Groups:
         show_typing=twilio.show_typing if settings.typing_indicator else None,
     )
 
-    sender_breaker = Breaker(SENDER, pause_seconds=settings.retry_max_seconds)
     sender_journal = Journal(log, progress, reader, source="prosa/sender")
     call = CallTwilio(
         sender_journal,
@@ -143,6 +142,11 @@ def build_groups(settings: Settings, on_fatal: OnFatal) -> Groups:
         send=Attempts(sender_journal, sender_breaker, retry, handling(SENDER, sender.send)),
         breakers=(responder_breaker, sender_breaker),
     )
+
+
+def breaker(group: str, settings: Settings) -> Breaker:
+    """What tells an outage from poison in one group."""
+    return Breaker(group, pause_seconds=settings.retry_max_seconds, patience_seconds=settings.retry_outage_seconds)
 
 
 def manner(settings: Settings) -> Manner:

@@ -8,7 +8,9 @@ The port to language models: a question goes in, an answer or an error comes out
 Errors name the model and a code (`http_503`, `timeout`, `empty`), never a word of the conversation.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Literal, Protocol
 
 from streams.errors import PermanentError, TransientError
@@ -73,11 +75,34 @@ class ModelRefused(PermanentError):
         self.code = code
 
 
+class Blame(StrEnum):
+    """What a failed turn speaks of."""
+
+    MESSAGE = "message"
+    """A model was there, and had no answer to this."""
+    PROVIDER = "provider"
+    """Nothing was there, or it was too slow: that may be the message's fault, or nobody's."""
+    ACCOUNT = "account"
+    """No model serves us now, whatever it is asked: a wrong key, an unknown model, too much for our limits."""
+
+
+_ACCOUNT_CODES = frozenset({"quota", "http_401", "http_402", "http_403", "http_404", "http_429"})
+_PROVIDER_CODES = frozenset({"timeout", "connection", "http_408", "http_425"})
+
+
+def blame_of(codes: Collection[str]) -> Blame:
+    """What the last error of each model says together; nothing at all is the provider's."""
+    if not codes or any(code in _PROVIDER_CODES or code.startswith("http_5") for code in codes):
+        return Blame.PROVIDER
+    return Blame.ACCOUNT if all(code in _ACCOUNT_CODES for code in codes) else Blame.MESSAGE
+
+
 class TurnFailed(PermanentError):
     """No model answered. `fingerprint` is the same for failures of the same kind, so that dead letters can be grouped."""
 
-    def __init__(self, attempts: int, error: str, fingerprint: str) -> None:
+    def __init__(self, attempts: int, error: str, fingerprint: str, blame: Blame) -> None:
         super().__init__(f"{error} after {attempts} attempts")
+        self.blame = blame
         self.attempts = attempts
         self.error = error
         self.fingerprint = fingerprint

@@ -9,7 +9,7 @@ from ulid import ULID
 from handlers.breaker import Breaker
 from handlers.decide import FINAL_ROUND, silence_of, to_answer
 from handlers.journal import Journal, on_behalf_of
-from handlers.model import Answer, ReplyGenerator, TurnFailed
+from handlers.model import Answer, Blame, ReplyGenerator, TurnFailed
 from handlers.parts import split
 from handlers.question import newest_sid, question_of
 from handlers.serial import Serial
@@ -37,9 +37,12 @@ LONGEST_QUIET_WINDOWS = 10
 
 OVERLOOKED_AT_ONCE = 100
 
+WITNESSED_TURNS = 2
+"""So many whole turns in vain, while others are answered, are the message's own fault."""
+
 
 class GroupPaused(TransientError):
-    """The breaker is open: nothing is given up while everything fails."""
+    """Nobody is answered, as far as one can tell: nothing is given up while everything fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,23 +127,39 @@ class Responder:
         lines = await self._journal.history(conversation, [message.event for message in waiting], limit=HISTORY_MESSAGES)
         question = question_of(state, lines, waiting)
         reached("responder.asking")
+        begun = self._breaker.begin()
         try:
             async with typing_shown(self._show_typing, newest_sid(lines, waiting)):
                 answer = await answer_with_retries(self._models, question, limits=self._manner.limits)
             reached("responder.asked")
         except TurnFailed as failed:
-            outcome = self._failure(waiting, failed)
-        else:
-            self._breaker.succeeded()
-            outcome = _reply(answer, waiting, is_final)
-        return await self._journal.record(outcome, cause=cause, thread=state.thread)
+            return await self._failed(cause, state.thread, waiting, failed, begun)
+        self._breaker.succeeded(state.thread)
+        return await self._journal.record(_reply(answer, waiting, is_final), cause=cause, thread=state.thread)
 
-    def _failure(self, waiting: Sequence[Unanswered], failed: TurnFailed) -> ReplyFailed | ReplyGenerated:
-        """What is given up. Raises `GroupPaused` where nobody is answered at all."""
-        self._breaker.failed(failed.error)
-        if self._breaker.is_open:
-            raise GroupPaused(RESPONDER)
-        log.warning("reply.failed", error=failed.error, attempts=failed.attempts)
+    async def _failed(self, cause: Event, thread: str, waiting: Sequence[Unanswered], failed: TurnFailed, begun: int) -> View:
+        """Give the messages up, or tell the contact and raise `GroupPaused`, so that they are tried again after a pause."""
+        is_first = self._breaker.is_first(thread)
+        self._breaker.failed(failed.error, thread, begun)
+        if self._is_their_fault(thread, failed):
+            log.warning("reply.failed", error=failed.error, attempts=failed.attempts)
+            self._breaker.forget(thread)
+            return await self._journal.record(self._failure(waiting, failed, gives_up=True), cause=cause, thread=thread)
+        log.warning("reply.postponed", error=failed.error, attempts=failed.attempts)
+        if is_first and self._manner.failure_sentence:
+            await self._journal.record(self._failure(waiting, failed, gives_up=False), cause=cause, thread=thread)
+        raise GroupPaused(RESPONDER)
+
+    def _is_their_fault(self, thread: str, failed: TurnFailed) -> bool:
+        match failed.blame:
+            case Blame.MESSAGE:
+                return not self._breaker.is_open
+            case Blame.PROVIDER:
+                return self._breaker.is_poison(thread, WITNESSED_TURNS)
+            case Blame.ACCOUNT:
+                return self._breaker.has_lasted_too_long(thread)
+
+    def _failure(self, waiting: Sequence[Unanswered], failed: TurnFailed, *, gives_up: bool) -> ReplyFailed:
         return ReplyFailed(
             reply=str(ULID()),
             first_event=waiting[0].event,
@@ -149,6 +168,7 @@ class Responder:
             attempts=failed.attempts,
             fingerprint=failed.fingerprint,
             sentence=self._manner.failure_sentence,
+            gives_up=gives_up,
         )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import count
 
-from handlers.model import Answer, ModelFailed, ModelRefused, Question, ReplyGenerator, TurnFailed
+from handlers.model import Answer, ModelFailed, ModelRefused, Question, ReplyGenerator, TurnFailed, blame_of
 from handlers.parts import normalise
 from handlers.spans import asked
 from streams.retry import RetryPolicy
@@ -60,6 +60,8 @@ class _Turn:
     limits: TurnLimits
     attempts: int = 0
     error: str | None = None
+    codes: dict[int, str] = field(default_factory=dict)
+    """The last error of each model."""
     deadline: float = field(init=False)
     free_at: dict[int, float] = field(init=False)
 
@@ -80,17 +82,17 @@ class _Turn:
             async with asyncio.timeout(self.limits.request_timeout_seconds):
                 answer = await asked(self.generators[number], question)
         except ModelFailed as failed:
-            self.error = str(failed)
+            self.error, self.codes[number] = str(failed), failed.code
             self.free_at[number] = _now() + max(0.0, failed.retry_after_seconds or 0.0)
         except ModelRefused as refused:
-            self.error = str(refused)
+            self.error, self.codes[number] = str(refused), refused.code
             del self.free_at[number]
         except TimeoutError:
-            self.error = f"model {number + 1} of {len(self.generators)}: timeout"
+            self.error, self.codes[number] = f"model {number + 1} of {len(self.generators)}: timeout", "timeout"
         else:
             if normalise(answer.text):
                 return answer
-            self.error = f"{answer.model}: empty"
+            self.error, self.codes[number] = f"{answer.model}: empty", "empty"
         return None
 
     async def wait(self, pause: float) -> None:
@@ -103,7 +105,8 @@ class _Turn:
 
     def failure(self) -> TurnFailed:
         error = self.error or "no model"
-        return TurnFailed(self.attempts, error, blake2b(error.encode(), digest_size=8).hexdigest())
+        fingerprint = blake2b(error.encode(), digest_size=8).hexdigest()
+        return TurnFailed(self.attempts, error, fingerprint, blame_of(self.codes.values()))
 
 
 def _now() -> float:

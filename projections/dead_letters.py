@@ -60,11 +60,12 @@ def attempts_of(state: ThreadState, event: str, group: str) -> EventAttempts:
 
 
 def on_reply_failed(state: ThreadState, event: Event, data: ReplyFailed, now_ms: int, policy: Policy) -> ThreadState:
-    """The covered messages become dead letters, if they still are the oldest that wait and the AI was to answer them."""
+    """What it gives up becomes dead letters, if these messages still are the oldest that wait and the AI was to answer them."""
     covered = answered_by(state, data.first_event, data.last_event)
     if not covered or not state.ai_may_answer:
         return state
-    state = give_up(state, covered, error=data.error, attempts=data.attempts, at_ms=now_ms, fingerprint=data.fingerprint)
+    if data.gives_up:
+        state = give_up(state, covered, error=data.error, attempts=data.attempts, at_ms=now_ms, fingerprint=data.fingerprint)
     return on_failure_sentence(state, event, data, now_ms, policy)
 
 

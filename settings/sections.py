@@ -145,6 +145,12 @@ class ClockAndRetries(BaseModel):
     """How often time is told, and how often work is tried."""
 
     clock_tick_seconds: float = Field(60, ge=0.01, le=HOUR, description="Between two ticks of the clock.")
+    reconcile_seconds: float = Field(
+        300,
+        ge=0,
+        le=HOUR,
+        description="Between two looks of the clock for messages that Twilio holds and no webhook brought; 0: it never looks.",
+    )
     retry_max_attempts: int = Field(
         5,
         ge=1,
@@ -155,6 +161,12 @@ class ClockAndRetries(BaseModel):
         0.5, gt=0, le=HOUR, description="Wait before the second try; doubles each time, with jitter."
     )
     retry_max_seconds: float = Field(30, gt=0, le=HOUR, description="The longest wait between two tries.")
+    retry_outage_seconds: float = Field(
+        4 * HOUR,
+        gt=0,
+        le=24 * HOUR,
+        description="What fails for so long, for no reason of its own, is given up though nothing else has worked either.",
+    )
 
 
 class Process(BaseModel):

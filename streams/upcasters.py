@@ -11,11 +11,17 @@ def name_no_conversation(data: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**data, "conversation": None}
 
 
+def give_up(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Version 1 knew no failure after which the messages went on waiting."""
+    return {**data, "gives_up": True}
+
+
 UPCASTERS: dict[tuple[str, int], Upcaster] = {
     ("conversation.taken", 1): name_no_conversation,
     ("conversation.released", 1): name_no_conversation,
     ("conversation.closed", 1): name_no_conversation,
     ("person.replied", 1): name_no_conversation,
+    ("reply.failed", 1): give_up,
 }
 
 

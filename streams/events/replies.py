@@ -30,13 +30,14 @@ class ReplyGenerated(EventData):
 
 class ReplyFailed(EventData):
     """
-    No model could answer these inbound messages: each becomes a dead letter of the responder.
+    No model could answer these inbound messages. Where it `gives_up`, each becomes a dead letter; else they go on waiting.
 
     `sentence`, where there is one, is what the contact is told instead; it answers nothing. It travels in this event, so that
-    no crash can come between the failure and the sentence.
+    no crash can come between the failure and the sentence. Version 1 always gives up.
     """
 
     name: ClassVar[str] = "reply.failed"
+    version: ClassVar[int] = 2
 
     reply: str
     first_event: str
@@ -45,6 +46,7 @@ class ReplyFailed(EventData):
     attempts: int
     fingerprint: str
     sentence: str | None = None
+    gives_up: bool = True
 
 
 class PersonReplied(EventData):

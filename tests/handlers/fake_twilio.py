@@ -66,10 +66,7 @@ class FakeTwilio(TwilioClient):
         return [taken.body for taken in self.taken]
 
     async def create_message(self, *, to: str, from_: str, body: str, status_callback: str) -> SendResult:
-        (attempt,) = parse_qs(urlsplit(status_callback).query)["attempt"]
-        self.calls.append(attempt)
-        self.called_at.append(time.monotonic())
-        await asyncio.sleep(0)
+        attempt = await self.note_call(status_callback)
         if self.is_denied:
             return DENIED
         step = self.script.pop(0) if self.script else None
@@ -83,6 +80,14 @@ class FakeTwilio(TwilioClient):
         self.taken.append(taken)
         await asyncio.sleep(0)
         return Unknown("timeout") if step == LOST else Accepted(taken.sid, "queued")
+
+    async def note_call(self, status_callback: str) -> str:
+        """Count a call; the attempt that made it."""
+        (attempt,) = parse_qs(urlsplit(status_callback).query)["attempt"]
+        self.calls.append(attempt)
+        self.called_at.append(time.monotonic())
+        await asyncio.sleep(0)
+        return attempt
 
     async def list_messages(self, *, to: str, from_: str | None = None, since_ms: int) -> tuple[ListedMessage, ...]:
         self.listings += 1

@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable
+from contextlib import suppress
+from itertools import count
 from typing import Any
 
 import pytest
 
 from handlers.breaker import FAILURES_IN_A_ROW, Breaker
 from handlers.model import Answer, ModelFailed, ModelRefused
-from handlers.respond import GroupPaused, Responder
+from handlers.respond import WITNESSED_TURNS, GroupPaused, Responder
 from handlers.turn import TurnLimits
 from projections.changes import RESPONDER
 from projections.state import ReplyKind, ReplyStatus, Status
@@ -223,8 +225,52 @@ async def never() -> str:
 HANGS = TurnLimits(QUICK, request_timeout_seconds=0.02, turn_timeout_seconds=0.2)
 
 
-@pytest.mark.parametrize("failure", [FAILS, ModelFailed("by hand", "http_500"), "", "\x00 \r\n", never])
-async def test_a_model_that_never_answers_ends_in_dead_letters_and_one_sentence(world: World, failure: Any) -> None:
+class Witnessed(Breaker):
+    """Whenever a try begins, others have just been answered."""
+
+    def __init__(self) -> None:
+        super().__init__(RESPONDER, pause_seconds=0.02)
+
+    def begin(self) -> int:
+        self.succeeded("a neighbour")
+        return super().begin()
+
+
+UNANSWERABLE = [FAILS, ModelFailed("by hand", "invalid_answer"), ModelRefused("by hand", "content_filter"), "", "\x00 \r\n"]
+SILENT = [ModelFailed("by hand", "http_500"), ModelFailed("by hand", "timeout"), ModelFailed("by hand", "connection"), never]
+
+
+async def until_done(responder: Responder, *written: Written) -> int:
+    """As the group does, which tries again whatever passes; how often it had to."""
+    for tries in count():
+        with suppress(GroupPaused):
+            await respond(responder, *written)
+            return tries
+    raise AssertionError
+
+
+@pytest.mark.parametrize("failure", SILENT)
+async def test_a_message_at_which_models_fall_silent_while_others_are_answered_is_a_dead_letter(
+    world: World, failure: Any
+) -> None:
+    responder = world.responder(Model([failure] * 1000), limits=HANGS, breaker=Witnessed())
+    written = await world.write(ANA, "Oi")
+    assert await asyncio.wait_for(until_done(responder, written), 10) == WITNESSED_TURNS
+    (letter,) = await world.rows("SELECT event_id, status FROM dead_letters")
+    assert letter == {"event_id": written.event.id, "status": "open"}
+    assert [reply.kind for reply in await world.replies(ANA)] == [ReplyKind.FAILURE_SENTENCE]
+
+
+@pytest.mark.parametrize("code", ["http_401", "http_403", "http_404", "http_429", "quota"])
+async def test_what_speaks_of_our_account_is_no_messages_fault_even_while_others_are_answered(world: World, code: str) -> None:
+    model = Model([ModelRefused("by hand", code)] * 5)
+    await until_done(world.responder(model, breaker=Witnessed()), await world.write(ANA, "Oi"))
+    assert await world.rows("SELECT 1 FROM dead_letters") == []
+    assert [reply.kind for reply in await world.replies(ANA)] == [ReplyKind.FAILURE_SENTENCE, ReplyKind.ANSWER]
+
+
+@pytest.mark.parametrize("failure", UNANSWERABLE)
+async def test_a_model_that_has_no_answer_to_it_ends_in_dead_letters_and_one_sentence(world: World, failure: Any) -> None:
     model = Model([failure] * 1000)
     responder = world.responder(model, limits=HANGS)
     first, second = await world.write(ANA, "Oi"), await world.write(ANA, "Alô?")
@@ -308,25 +354,25 @@ async def test_a_redrive_of_another_group_is_none_of_its_business(world: World) 
     assert model.questions == []
 
 
-async def test_an_outage_is_not_diverted_to_the_dead_letters_and_ends(world: World) -> None:
+async def test_when_models_refuse_everything_the_group_waits_and_nothing_more_is_given_up(world: World) -> None:
+    """A refusal speaks of its message; that of every message does not."""
     failing = Model([FAILS] * 10_000)
     breaker = Breaker(RESPONDER, pause_seconds=0.02)
     responder = world.responder(failing, breaker=breaker, quiet_seconds=0.0)
-    threads = [thread_of(number) for number in range(100, 100 + FAILURES_IN_A_ROW + 5)]
+    written = [await world.write(thread_of(number)) for number in range(100, 100 + FAILURES_IN_A_ROW + 5)]
     paused = []
-    for thread in threads:
-        written = await world.write(thread)
+    for each in written:
         try:
-            await respond(responder, written)
+            await respond(responder, each)
         except GroupPaused:
-            paused.append(written)
+            paused.append(each)
     assert len(paused) == 6
     assert len(await world.rows("SELECT 1 FROM dead_letters")) == FAILURES_IN_A_ROW - 1
     failing.script.clear()
-    await at_once(*(respond(responder, written) for written in paused))
+    await at_once(*(respond(responder, each) for each in paused))
     assert not breaker.is_open
-    for written in paused:
-        assert [reply.kind for reply in await world.replies(written.event.subject)] == [ReplyKind.ANSWER]
+    for each in paused:
+        assert (await world.replies(each.event.subject))[-1].kind is ReplyKind.ANSWER
 
 
 async def test_who_waited_for_the_breaker_looks_again(world: World) -> None:

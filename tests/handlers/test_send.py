@@ -1,12 +1,13 @@
 """The sender on the real projector: parts in order, each accepted at most once, whatever Twilio does."""
 
 import asyncio
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from handlers.breaker import FAILURES_IN_A_ROW, Breaker
+from handlers.breaker import FAILURES_IN_A_ROW, THREADS_IN_A_ROW, Breaker
 from handlers.send import Sender
 from handlers.twilio_answers import Refused, TooManyRequests
 from projections.changes import SENDER
@@ -228,9 +229,11 @@ async def test_while_twilio_takes_nothing_the_group_waits_and_asks_now_and_then(
     """A long outage is not to fill the log with attempts."""
     world.twilio.script = [answer] * (FAILURES_IN_A_ROW + 2)
     breaker = Breaker(SENDER, pause_seconds=0.01)
+    sender = world.sender(breaker=breaker, retry=RetryPolicy(99, 0.001, 0.001))
+    written = [await world.answered(thread_of(number), "Hello.") for number in range(THREADS_IN_A_ROW)]
     with capture_logs() as lines:
-        await send(world.sender(breaker=breaker, retry=RetryPolicy(99, 0.001, 0.001)), await world.answered(ANA, "Hello."))
-    assert world.twilio.bodies() == ["Hello."]
+        await asyncio.gather(*(send(sender, each) for each in written))
+    assert world.twilio.bodies() == ["Hello."] * THREADS_IN_A_ROW
     assert not breaker.is_open
     assert [line["event"] for line in lines if line["event"].startswith("group.")] == ["group.paused", "group.resumed"]
 
@@ -431,38 +434,42 @@ async def test_what_was_sent_by_whoever_is_not_sent_again(world: World) -> None:
 # -------------------------------------------------------------------------------------------------- calls in vain
 
 
+@dataclass
 class Picky(FakeTwilio):
-    """Breaks off every call for one text, and has not taken it."""
+    """Breaks off every call for one text, and has not taken it; while it is called, a neighbour's message is taken."""
+
+    breaker: Breaker = field(default_factory=lambda: Breaker(SENDER, pause_seconds=0.02))
 
     async def create_message(self, *, to: str, from_: str, body: str, status_callback: str) -> Any:
         if body == "stuck":
             self.script.insert(0, BROKEN)
+            asyncio.get_running_loop().call_later(0.01, self.breaker.succeeded, "a neighbour")
         return await super().create_message(to=to, from_=from_, body=body, status_callback=status_callback)
 
 
 async def test_a_part_that_twilio_breaks_off_for_ever_is_given_up_and_the_thread_goes_on(world: World) -> None:
     twilio = Picky()
-    sender = world.sender(twilio=twilio, grace_seconds=0.02)
+    sender = world.sender(twilio=twilio, breaker=twilio.breaker, grace_seconds=0.05)
     stuck = await world.answered(ANA, "stuck", "and more")
     await send(sender, stuck, await world.answered(ANA, "newer", reply="r2"))
-    assert len(twilio.calls) == QUICK.max_attempts + 1
+    assert len(twilio.calls) == 1 + QUICK.max_attempts + 1
     assert twilio.bodies() == ["newer"]
     (letter,) = await world.rows("SELECT event_id, consumer_group, error, attempts FROM dead_letters")
     assert letter == {
         "event_id": stuck.event.id,
         "consumer_group": SENDER,
         "error": "send.unanswered",
-        "attempts": QUICK.max_attempts,
+        "attempts": 1 + QUICK.max_attempts,
     }
 
 
 async def test_a_reply_that_was_given_up_so_has_all_its_calls_again_when_it_is_redriven(world: World) -> None:
     twilio = Picky()
-    sender = world.sender(twilio=twilio, grace_seconds=0.02)
+    sender = world.sender(twilio=twilio, breaker=twilio.breaker, grace_seconds=0.05)
     stuck = await world.answered(ANA, "stuck")
     await send(sender, stuck)
     await send(sender, await world.append(RedriveRequested(event=stuck.event.id, group=SENDER, by="ana"), ANA))
-    assert len(twilio.calls) == 2 * QUICK.max_attempts
+    assert len(twilio.calls) == 2 * (1 + QUICK.max_attempts)
 
 
 async def test_only_calls_in_a_row_that_came_to_nothing_count(world: World) -> None:

@@ -2,10 +2,11 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
-from handlers.model import Answer, ModelFailed, ModelRefused, Question, ReplyGenerator, TurnFailed
+from handlers.model import Answer, Blame, ModelFailed, ModelRefused, Question, ReplyGenerator, TurnFailed, blame_of
 from handlers.turn import TurnLimits, answer_with_retries
 from streams.retry import RetryPolicy
 
@@ -162,3 +163,38 @@ async def test_a_cancelled_turn_is_cancelled_and_not_failed() -> None:
 
 async def test_without_a_model_the_turn_fails() -> None:
     assert (await _failure()).attempts == 0
+
+
+@pytest.mark.parametrize(
+    ("codes", "blame"),
+    [
+        ([], Blame.PROVIDER),
+        (["http_503"], Blame.PROVIDER),
+        (["timeout"], Blame.PROVIDER),
+        (["connection", "content_filter"], Blame.PROVIDER),
+        (["http_401", "http_500"], Blame.PROVIDER),
+        (["http_401"], Blame.ACCOUNT),
+        (["quota", "http_429"], Blame.ACCOUNT),
+        (["http_401", "content_filter"], Blame.MESSAGE),
+        (["http_400"], Blame.MESSAGE),
+        (["empty"], Blame.MESSAGE),
+        (["invalid_answer"], Blame.MESSAGE),
+    ],
+)
+def test_a_failed_turn_speaks_of_its_message_only_where_a_model_was_there(codes: list[str], blame: Blame) -> None:
+    assert blame_of(codes) is blame
+
+
+@pytest.mark.parametrize(
+    ("last", "blame"),
+    [
+        (ModelFailed("fake", "http_503"), Blame.PROVIDER),
+        (ModelRefused("fake", "http_401"), Blame.ACCOUNT),
+        (ModelRefused("fake", "content_filter"), Blame.MESSAGE),
+        (EMPTY, Blame.MESSAGE),
+        (_for_ever, Blame.PROVIDER),
+    ],
+)
+async def test_a_turn_is_judged_by_the_last_error_of_each_model(last: Any, blame: Blame) -> None:
+    failed = await _failure(Scripted([ModelFailed("fake", "http_500"), last]), limits=_limits(request=0.02, turn=0.2))
+    assert failed.blame is blame

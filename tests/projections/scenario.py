@@ -195,7 +195,7 @@ def event_id_of(reply: str) -> str:
     return f"{reply}!"
 
 
-def failed(reply: str, first: str, last: str | None = None, *, sentence: str | None = SENTENCE) -> Fact:
+def failed(reply: str, first: str, last: str | None = None, *, sentence: str | None = SENTENCE, gives_up: bool = True) -> Fact:
     data = ReplyFailed(
         reply=reply,
         first_event=first,
@@ -204,6 +204,7 @@ def failed(reply: str, first: str, last: str | None = None, *, sentence: str | N
         attempts=3,
         fingerprint="f1",
         sentence=sentence,
+        gives_up=gives_up,
     )
     return Fact(data, event_id_of(reply))
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from projections.changes import DEAD_LETTERS, RESPONDER, SENDER, SETTLED_REPLIES
 from projections.dead_letters import attempts_of
-from projections.state import PartStatus, ReplyStatus, Status
+from projections.state import PartStatus, ReplyKind, ReplyStatus, Status
 from tests.projections.scenario import (
     History,
     answered,
@@ -194,6 +194,24 @@ def test_only_what_is_open_can_be_discarded() -> None:
 def test_what_was_discarded_and_fails_again_is_a_dead_letter_again() -> None:
     then = ONE.when(dead_lettered("m1"), discarded("m1"), dead_lettered("m1"))
     assert open_letters(then) == [(RESPONDER, "m1")]
+
+
+# ------------------------------------------------------------------------------------------ failed, and not given up
+
+
+def test_what_is_not_given_up_goes_on_waiting_and_the_contact_is_told() -> None:
+    then = ONE.when(failed("f1", "m1", gives_up=False))
+    assert (then.waiting, open_letters(then)) == (("m1",), [])
+    assert (then.reply("f1").kind, then.reply("f1").status) == (ReplyKind.FAILURE_SENTENCE, ReplyStatus.ACCEPTED)
+    answered_after = then.when(generated("r1", "m1"))
+    assert answered_after.reply("r1").status is ReplyStatus.ACCEPTED
+    assert answered_after.waiting == ()
+
+
+def test_what_was_not_given_up_at_first_may_be_later_and_the_contact_is_told_once() -> None:
+    then = ONE.when(failed("f1", "m1", gives_up=False), failed("f2", "m1"))
+    assert (then.waiting, open_letters(then)) == ((), [(RESPONDER, "m1")])
+    assert [reply.id for reply in then.state.replies] == ["f1"]
 
 
 # ---------------------------------------------------------------------------------------------------- the sender's

@@ -11,6 +11,7 @@ from commands.dead_letters import dead_letters
 from commands.dev import dev
 from commands.doctor import doctor
 from commands.migrate import migrate
+from commands.repair import repair
 from commands.say import say
 from commands.sends import sends
 from commands.simulator import simulator
@@ -33,6 +34,7 @@ app.command(epilog="Example: prosa dev --port 8080 --workers 3")(dev)
 app.command(epilog='Example: prosa say "Olá!" --from whatsapp:+5511988887777')(say)
 app.command(epilog="Example: prosa doctor --twilio --model")(doctor)
 app.command(epilog="Example: prosa migrate --sql > prosa.sql")(migrate)
+app.command(epilog="Example: prosa repair --dry-run")(repair)
 app.command(epilog="Example: prosa simulator --port 8010 --ledger ledger.jsonl")(simulator)
 app.command(epilog="Example: prosa status --watch")(status)
 app.add_typer(conversations, name="conversations")

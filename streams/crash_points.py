@@ -32,6 +32,12 @@ POINTS: Mapping[str, str] = {
     "lease.claimed": "partitions are claimed, nobody was told",
     "lease.renewed": "leases are renewed",
     "lease.releasing": "a partition is drained, its lease about to be released",
+    "repair.claimed": "a repair holds every lease, nothing is written",
+    "repair.writing": "a new generation of the log is written in part",
+    "repair.written": "it is written, nobody uses it",
+    "repair.switching": "it is about to become the current one",
+    "repair.switched": "it is the current one, the checkpoints are of the one before",
+    "repair.finished": "the checkpoints are moved, the leases not yet released",
     "clock.ticking": "a tick is about to be appended to a partition",
     "clock.ticked": "a tick is appended to a partition",
 }

@@ -1,0 +1,1 @@
+SELECT greatest((SELECT max(epoch) FROM checkpoints), (SELECT max(epoch) FROM events))

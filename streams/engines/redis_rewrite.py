@@ -1,0 +1,145 @@
+"""
+Writing a new generation of the log beside the old one, and switching to it in one step.
+
+Nobody reads or appends to the new one before the switch; the old streams are kept under other names afterwards. Webhooks may
+append to the old one all the while: the switch itself takes along what was appended since the last look.
+"""
+
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from streams.engines.redis_connection import Client
+from streams.engines.redis_keys import FIELD, META_KEY, retired_key, stream_key
+from streams.engines.redis_leases import lease_key
+from streams.partitions import SEQUENCE_LIMIT, START, entry_id_of_position, position_of_entry_id
+from streams.thread_workers import Mark
+
+AT_ONCE = 500
+"""Entries of one round trip."""
+SWITCH_AT_MOST = 2000
+"""Entries that the switch itself may take along, so that it holds the server up for milliseconds only."""
+
+SWITCH = f"""
+local meta, from, to, member, count = KEYS[1], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+if redis.call('HGET', meta, 'epoch') ~= from then return 'epoch' end
+local tails, total = {{}}, 0
+for n = 0, count - 1 do
+  local old, lease = KEYS[2 + n * 4], KEYS[5 + n * 4]
+  if redis.call('GET', lease) ~= member then return 'lease' end
+  tails[n] = redis.call('XRANGE', old, '(' .. ARGV[5 + n * 2], '+', 'COUNT', {SWITCH_AT_MOST})
+  total = total + #tails[n]
+end
+if total >= {SWITCH_AT_MOST} then return 'behind' end
+for n = 0, count - 1 do
+  local old, new, retired = KEYS[2 + n * 4], KEYS[3 + n * 4], KEYS[4 + n * 4]
+  local ms, sequence = string.match(ARGV[6 + n * 2], '(%d+)-(%d+)')
+  ms, sequence = tonumber(ms), tonumber(sequence)
+  for _, entry in ipairs(tails[n]) do
+    local own_ms, own_sequence = string.match(entry[1], '(%d+)-(%d+)')
+    own_ms, own_sequence = tonumber(own_ms), tonumber(own_sequence)
+    if own_sequence < {SEQUENCE_LIMIT} then
+      if own_ms > ms or (own_ms == ms and own_sequence > sequence) then
+        ms, sequence = own_ms, own_sequence
+      else
+        sequence = sequence + 1
+        if sequence >= {SEQUENCE_LIMIT} then ms, sequence = ms + 1, 0 end
+      end
+      redis.call('XADD', new, string.format('%.0f-%.0f', ms, sequence), unpack(entry[2]))
+    end
+  end
+  if redis.call('EXISTS', old) == 1 then redis.call('RENAME', old, retired) end
+end
+redis.call('HSET', meta, 'epoch', to)
+return 'switched'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry of a stream with all its fields."""
+
+    position: int
+    fields: Mapping[bytes, bytes]
+
+    @property
+    def value(self) -> bytes:
+        """The bytes of the event."""
+        return self.fields.get(FIELD, b"")
+
+
+async def entries_of(client: Client, key: str, after: int = START) -> AsyncIterator[Entry]:
+    """A stream from a position on, in order, without what no position can name. Raises what the client raises."""
+    begin = f"({entry_id_of_position(after)}"
+    while found := await client.xrange(key, begin, count=AT_ONCE):
+        for entry_id, fields in found:
+            if int(entry_id.partition(b"-")[2]) < SEQUENCE_LIMIT:
+                yield Entry(position_of_entry_id(entry_id.decode()), fields or {})
+        begin = f"({found[-1][0].decode()}"
+
+
+async def entry_at(client: Client, key: str, position: int) -> Entry | None:
+    """One entry of a stream."""
+    entry_id = entry_id_of_position(position)
+    found = await client.xrange(key, entry_id, entry_id)
+    return Entry(position, found[0][1] or {}) if found else None
+
+
+class NewGeneration:
+    """A generation that is being written. Every method raises what the client raises."""
+
+    def __init__(self, client: Client, partitions: int, *, before: int, epoch: int) -> None:
+        self.epoch = epoch
+        self.before = before
+        self._client = client
+        self._partitions = partitions
+        self._switch = client.register_script(SWITCH)
+
+    async def clear(self) -> None:
+        """Remove what an unfinished try has left, unless it was switched to after all."""
+        current = await self._client.hget(META_KEY, "epoch")
+        epochs = range((self.before if current is None else int(current)) + 1, self.epoch + 1)
+        if keys := [stream_key(partition, epoch) for epoch in epochs for partition in range(self._partitions)]:
+            await self._client.unlink(*keys)
+
+    async def write(self, partition: int, entries: Collection[Entry]) -> None:
+        """Add entries; they are durable when this returns."""
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for entry in entries:
+                pipeline.xadd(stream_key(partition, self.epoch), dict(entry.fields), id=entry_id_of_position(entry.position))
+            await pipeline.execute()
+
+    async def set_marks(self, partition: int, marks: Mapping[str, Mark]) -> None:
+        """Make the groups with their marks; the stream too, where the partition is empty."""
+        key = stream_key(partition, self.epoch)
+        for group, mark in marks.items():
+            entry_id, count = entry_id_of_position(mark.position), mark.entries or 0
+            await self._client.execute_command("XGROUP CREATE", key, group, entry_id, "MKSTREAM", "ENTRIESREAD", count)
+
+    async def switch(self, member: str, copied: Sequence[int], tops: Sequence[int]) -> str:
+        """
+        Take along what the old streams have after `copied`, and begin the new generation, whose streams end at `tops`.
+
+        Returns `switched`; or, with nothing done: `behind` where too much is to be taken along, `lease` where not every lease is
+        held by this member any more, `epoch` where another generation has begun.
+        """
+        keys = [META_KEY]
+        places: list[Any] = []
+        for partition in range(self._partitions):
+            keys += [stream_key(partition, self.before), stream_key(partition, self.epoch)]
+            keys += [retired_key(partition, self.before), lease_key(partition)]
+            places += [entry_id_of_position(copied[partition]), entry_id_of_position(tops[partition])]
+        answer: bytes = await self._switch(keys=keys, args=[self.before, self.epoch, member, self._partitions, *places])
+        return answer.decode()
+
+
+def batches(entries: Iterable[Entry]) -> Iterable[list[Entry]]:
+    """So many as go in one round trip."""
+    batch: list[Entry] = []
+    for entry in entries:
+        batch.append(entry)
+        if len(batch) == AT_ONCE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

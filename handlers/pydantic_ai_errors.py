@@ -17,6 +17,7 @@ from pydantic_ai.exceptions import (
 )
 
 from handlers.model import ModelFailed, ModelRefused
+from handlers.pydantic_ai_http import is_too_long
 
 UNREADABLE = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError)
 """What pydantic-ai lets through when an answer has another shape than it expects, such as one without choices."""
@@ -33,6 +34,8 @@ def failure_of(error: AgentRunError, model: str) -> ModelFailed | ModelRefused:
             return ModelRefused(model, "content_filter")
         case ModelRequestTimeout() | ModelTimeoutError():
             return ModelFailed(model, "timeout")
+        case ModelConnectionError() if is_too_long(error):
+            return ModelFailed(model, "too_long")
         case ModelConnectionError():
             return ModelFailed(model, "connection")
         case ModelAPIError():

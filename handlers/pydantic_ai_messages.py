@@ -14,7 +14,7 @@ LONGEST_HISTORY = 24_000
 """Characters of history that are sent, the newest; what is unanswered is always sent."""
 
 _FENCE = re.compile(r"```(?:json)?\s*(\{.*\})\s*```", re.DOTALL)
-_MARK = re.compile(r"\s*\[(goodbye|person)\][\s.]*$", re.IGNORECASE)
+_GOODBYE, _PERSON = "[goodbye]", "[person]"
 
 
 class Reply(BaseModel):
@@ -47,14 +47,30 @@ def prompt_of(question: Question) -> str:
 
 
 def reply_of_text(text: str) -> Reply:
-    """Understand plain text: an answer with marks at its end, or the tool's arguments, which some models write out."""
+    """
+    Understand plain text: an answer with marks at its end, or the tool's arguments, which some models write out.
+
+    The time grows with the length of the text and no faster: a model that writes blanks without end must not stop the process.
+    """
     if written_out := _written_out(text.strip()):
         return written_out
     marks: set[str] = set()
-    while mark := _MARK.search(text):
-        marks.add(mark.group(1).lower())
-        text = text[: mark.start()]
-    return Reply(text=text.strip(), conversation_is_over="goodbye" in marks, person_is_wanted="person" in marks)
+    end = len(text)
+    while mark := _mark_before(text, end):
+        name, end = mark
+        marks.add(name)
+    return Reply(text=text[:end].strip(), conversation_is_over=_GOODBYE in marks, person_is_wanted=_PERSON in marks)
+
+
+def _mark_before(text: str, end: int) -> tuple[str, int] | None:
+    """The mark that stands last there, but for blanks and full stops, and where it begins."""
+    while end and (text[end - 1].isspace() or text[end - 1] == "."):
+        end -= 1
+    for name in (_GOODBYE, _PERSON):
+        begin = max(0, end - len(name))
+        if text[begin:end].lower() == name:
+            return name, begin
+    return None
 
 
 def _written_out(text: str) -> Reply | None:

@@ -15,6 +15,7 @@ from handlers.model import Answer, ModelFailed, ModelRefused, Question
 from handlers.model_remedies import remedy_of
 from handlers.pydantic_ai_errors import UNREADABLE, failure_of, is_about_the_request, is_perhaps_about_the_request
 from handlers.pydantic_ai_messages import Reply, messages_of, prompt_of, reply_of_text
+from handlers.pydantic_ai_providers import close_client
 from telemetry import log
 
 LONGEST_ANSWER = 16_000
@@ -73,9 +74,10 @@ class PydanticAiModel:
         return answer
 
     async def close(self) -> None:
-        """Let go of the model's connections."""
+        """Let go of the model's connections; it is not asked again."""
         async with self._model:
-            pass  # leaving a model closes its client
+            pass  # leaving a model closes its client, where it is the library's
+        await close_client(self._model)
 
     async def _ask_without_tool(self, question: Question) -> Answer:
         try:

@@ -12,6 +12,7 @@ from pydantic_ai.providers.ollama import OllamaProvider
 from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 
+from handlers.pydantic_ai_http import bounded_client
 from streams.errors import ConfigurationError
 
 OPENAI_HOST = "api.openai.com"
@@ -33,15 +34,25 @@ def openai_model(name: str, base_url: str | None, key: SecretStr | None) -> Mode
             raise ConfigurationError(
                 f"`openai:{name}` needs a key; set OPENAI_API_KEY, or OPENAI_BASE_URL for a server that wants none"
             )
-        return OpenAIChatModel(name, provider=OpenAIProvider(base_url=url, api_key=key.get_secret_value()))
+        provider = OpenAIProvider(base_url=url, api_key=key.get_secret_value(), http_client=bounded_client())
+        return OpenAIChatModel(name, provider=provider)
     api_key = key.get_secret_value() if key else _NO_KEY
     profile = OpenAIModelProfile(openai_chat_supports_max_completion_tokens=False)
-    return OpenAIChatModel(name, provider=OpenAICompatibleProvider("compatible", base_url=url, api_key=api_key, profile=profile))
+    compatible = OpenAICompatibleProvider(
+        "compatible", base_url=url, api_key=api_key, profile=profile, http_client=bounded_client()
+    )
+    return OpenAIChatModel(name, provider=compatible)
 
 
 def ollama_model(name: str, base_url: str) -> Model:
     """A model that an Ollama server runs."""
-    return OllamaModel(name, provider=OllamaProvider(base_url=base_url, api_key=_NO_KEY))
+    return OllamaModel(name, provider=OllamaProvider(base_url=base_url, api_key=_NO_KEY, http_client=bounded_client()))
+
+
+async def close_client(model: Model) -> None:
+    """Close the connections of a model of ours. pydantic-ai closes only the clients that it made itself."""
+    if isinstance(model, OpenAIChatModel):
+        await model.client.close()
 
 
 def anthropic_model(name: str, key: SecretStr | None) -> Model:

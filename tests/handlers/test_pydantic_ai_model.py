@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import resource
 import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +17,17 @@ from structlog.testing import capture_logs
 from handlers.model import Answer, ModelFailed, ModelRefused, Question, Turn
 from handlers.pydantic_ai_model import LONGEST_ANSWER, PydanticAiModel
 from handlers.pydantic_ai_providers import openai_model
-from tests.handlers.raw_server import Behaviour, RawServer, answering, breaking_off, hanging, resetting, serving, stalling
+from tests.handlers.raw_server import (
+    Behaviour,
+    RawServer,
+    answering,
+    breaking_off,
+    endless,
+    hanging,
+    resetting,
+    serving,
+    stalling,
+)
 
 SECRET_TEXT = "my card is 4111"
 QUESTION = Question(
@@ -150,7 +161,16 @@ async def test_a_message_that_gives_orders_stays_a_message() -> None:
 
 
 async def test_a_long_answer_is_cut() -> None:
-    assert len((await _ask(_text("word " * 250_000))).text) <= LONGEST_ANSWER
+    assert len((await _ask(_text("word " * 50_000))).text) == LONGEST_ANSWER
+
+
+@pytest.mark.parametrize("behaviour", [_text("word " * 250_000), _reply(text="word " * 250_000), endless(200), endless(500)])
+async def test_an_answer_without_measure_is_not_read_to_its_end(behaviour: Behaviour) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    async with asyncio.timeout(5):
+        with pytest.raises(ModelFailed, match="openai:m: too_long"):
+            await _ask(behaviour)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000, "kilobytes"
 
 
 async def test_thoughts_are_no_part_of_the_answer() -> None:
@@ -268,12 +288,13 @@ async def test_a_model_that_hangs_ends_by_its_deadline(behaviour: Behaviour) -> 
 
 
 async def test_a_model_that_nobody_serves_is_a_failure() -> None:
-    async with _served(_text("ok")) as (model, server):
-        pass
+    async with serving(_text("ok")) as server:
+        model = openai_model("m", f"{server.url}/v1", None)
+    generator = PydanticAiModel(model, name="openai:m", instructions="", request_timeout_seconds=5)
     with pytest.raises(ModelFailed, match="connection"):
-        await model.generate(QUESTION)
+        await generator.generate(QUESTION)
     assert server.asked == []
-    await model.close()
+    await generator.close()
 
 
 @pytest.mark.parametrize(

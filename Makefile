@@ -6,7 +6,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check docs lock clean
+.PHONY: help setup run test faults check docs lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ else
 	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile -m "not alone"
 	$(BIN)/python -m pytest -m alone
 endif
+
+faults: $(STAMP) ## Break the real processes at every step and count; ARGS="--seed 7 --minutes 30", ARGS=--help
+	@$(BIN)/python -m tests.harness $(ARGS)
 
 check: $(STAMP) ## Format, lint and type check, in seconds
 	$(BIN)/ruff format --check .

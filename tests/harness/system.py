@@ -25,7 +25,7 @@ from tests.harness.crashes import Crash
 from tests.harness.nursery import Child, Nursery
 from tests.harness.phone_company import PhoneCompany
 from tests.harness.proxy import Proxy
-from tests.harness.servers import Stores
+from tests.harness.servers import Servers, Stores
 
 ACCOUNT, TOKEN = "AC" + "5" * 32, "a token of thirty-two characters or more"
 WEBHOOK, CLOCK, SIMULATOR = "webhook", "clock", "simulator"
@@ -102,6 +102,8 @@ class System:
     inbound_rules: str = ""
     """The fragment by which Twilio's retries are set, e.g. `#rc=5&rp=all`."""
     seed: int = 0
+    servers: Servers | None = None
+    """Those that hold its stores; a fault may break them where it asked for its own."""
     programs: dict[str, Program] = field(default_factory=dict)
     links: dict[Link, Proxy] = field(default_factory=dict)
     ends: list[Ended] = field(default_factory=list)

@@ -4,25 +4,30 @@ import asyncio
 import json
 import math
 import time
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from random import Random
 
 from tests.harness.checker import HARSH, STRICT, Allowed, Fate, fates_of, violations
-from tests.harness.crashes import Action, Crash, Fired, fired
+from tests.harness.crashes import Action, Crash, fired
 from tests.harness.faults import Fault
 from tests.harness.history import History, Sources, heads_of, history_of, is_quiet, who_is_behind
 from tests.harness.nursery import Nursery
 from tests.harness.scenario import few_contacts, let_them_write
 from tests.harness.servers import Servers
+from tests.harness.servers import servers as embedded_servers
 from tests.harness.system import System, eventually
 
 PATIENCE_SECONDS = 30.0
 LOOK_SECONDS = 0.1
+BEFORE_SECONDS = (0.1, 2.0)
+"""How long contacts have been writing when something breaks."""
 STOPPED_LEASES = 1.5
 """A process that stopped itself is woken after so many leases, when its partitions have long been taken over."""
+WOKEN_SECONDS = 1.0
+"""How long a process that was paused may do harm before the end is judged."""
 SETTLED_AFTER_SECONDS = 1.5
 """An attempt whose outcome took longer than the limit of a call was settled by looking for proof."""
 
@@ -34,6 +39,7 @@ class Verdict:
     spec: str
     fault: str
     has_happened: bool
+    faults: int = 1
     what: str = ""
     messages: int = 0
     acked: int = 0
@@ -62,56 +68,51 @@ class Trial:
     nursery: Nursery
     servers: Servers
     directory: Path
-    patience_seconds: float = PATIENCE_SECONDS
+    _breaking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def crash(self, crash: Crash, seed: int) -> Verdict:
         """A process ends or stops itself at a crash point."""
-        spec = f"crash {crash} seed {seed}"
-        async with AsyncExitStack() as stack:
-            system = await self._system(stack, spec, seed, crash=crash)
-            waking = asyncio.create_task(_wake(system)) if crash.action is Action.STOP else None
-            async with system.running():
-                await let_them_write(few_contacts(seed), system.twilio)
-                if waking is not None and fired(system.points) is not None:
-                    await waking
-                history = await self.settled(system, _allowed_after(crash))
-            if waking is not None:
-                waking.cancel()
-            return self._judged(spec, f"crash {crash.action}", history, _allowed_after(crash), fired(system.points), system)
+        spec, allowed = f"crash {crash} seed {seed}", _allowed_after(crash)
+        async with self.system(spec, seed, crash=crash) as system, _waking(system) as waking, system.running():
+            await let_them_write(few_contacts(seed), system.twilio)
+            history = await self.settled(system, allowed)
+            begun = fired(system.points)
+            if begun and crash.action is Action.STOP:
+                await waking
+                await asyncio.sleep(WOKEN_SECONDS)
+                history = await self.settled(system, allowed)
+            return self.judged(spec, f"crash {crash.action}", history, allowed, begun.at if begun else None, system)
 
     async def fault(self, fault: Fault, seed: int) -> Verdict:
         """Something is broken while contacts write, and healed."""
         spec = f"{fault.name} seed {seed}"
         random = Random(seed)  # noqa: S311 - repeatable, not secret
-        async with AsyncExitStack() as stack:
-            system = await self._system(stack, spec, seed, fault=fault)
-            async with system.running():
-                writing = asyncio.create_task(let_them_write(few_contacts(seed), system.twilio))
-                await asyncio.sleep(random.uniform(0.1, 2.0))
-                begun = Fired(0, time.monotonic(), time.time())
-                try:
-                    what = await fault.inject(system, random)
-                    await asyncio.sleep(random.uniform(*fault.hold_seconds))
-                finally:
-                    await fault.heal(system)
-                await writing
-                history = await self.settled(system, fault.allowed)
-            return self._judged(spec, fault.name, history, fault.allowed, begun, system, what)
+        async with self.system(spec, seed, kinds=[type(fault)]) as system, system.running():
+            writing = asyncio.create_task(let_them_write(few_contacts(seed), system.twilio))
+            await asyncio.sleep(random.uniform(*BEFORE_SECONDS))
+            begun_at = time.time()
+            try:
+                what = await fault.inject(system, random)
+                await asyncio.sleep(random.uniform(*fault.hold_seconds))
+            finally:
+                await fault.heal(system)
+            await writing
+            await asyncio.sleep(WOKEN_SECONDS)
+            history = await self.settled(system, fault.allowed)
+            return self.judged(spec, fault.name, history, fault.allowed, begun_at, system, what)
 
     async def calm(self, seed: int) -> tuple[Verdict, System]:
         """Nothing is done; the system's folder holds how often each point was passed."""
         spec = f"calm seed {seed}"
-        async with AsyncExitStack() as stack:
-            system = await self._system(stack, spec, seed, counts_points=True)
-            async with system.running():
-                await let_them_write(few_contacts(seed), system.twilio)
-                history = await self.settled(system, STRICT)
-            return self._judged(spec, "calm", history, STRICT, None, system), system
+        async with self.system(spec, seed, counts_points=True) as system, system.running():
+            await let_them_write(few_contacts(seed), system.twilio)
+            history = await self.settled(system, STRICT)
+            return self.judged(spec, "calm", history, STRICT, None, system), system
 
-    async def settled(self, system: System, allowed: Allowed) -> History:
+    async def settled(self, system: System, allowed: Allowed, patience_seconds: float = PATIENCE_SECONDS) -> History:
         """The history once nothing is wrong with it, or as it is when the patience is over."""
         sources = sources_of(system)
-        deadline = time.monotonic() + self.patience_seconds
+        deadline = time.monotonic() + patience_seconds
         heads: dict[int, int] | None = None
         while time.monotonic() < deadline:
             if await is_quiet(sources):
@@ -123,53 +124,70 @@ class Trial:
             await asyncio.sleep(LOOK_SECONDS)
         return await history_of(sources, heads, system.ends)
 
-    async def _system(
+    @asynccontextmanager
+    async def system(
         self,
-        stack: AsyncExitStack,
         spec: str,
         seed: int,
         *,
         crash: Crash | None = None,
-        fault: Fault | None = None,
+        kinds: Sequence[type[Fault]] = (),
         counts_points: bool = False,
-    ) -> System:
-        stores = await stack.enter_async_context(self.servers.stores())
-        folder = self.directory / "".join(character if character.isalnum() else "-" for character in spec)
-        proxied, settings = (fault.proxied, fault.settings) if fault else ((), {})
-        return System(
-            self.nursery,
-            stores,
-            folder,
-            settings=settings,
-            proxied=proxied,
-            counts_points=counts_points,
-            crash=crash,
-            seed=seed,
-        )
+    ) -> AsyncIterator[System]:
+        """One that is not started yet, made for these kinds of faults."""
+        async with AsyncExitStack() as stack:
+            servers = self.servers
+            if any(kind.needs_own_servers for kind in kinds):
+                servers = await stack.enter_async_context(self._own_servers())
+            yield System(
+                self.nursery,
+                await stack.enter_async_context(servers.stores()),
+                self.folder(spec),
+                settings={name: value for kind in kinds for name, value in kind.settings.items()},
+                proxied=frozenset(link for kind in kinds for link in kind.proxied),
+                counts_points=counts_points,
+                crash=crash,
+                seed=seed,
+                servers=servers,
+            )
 
-    def _judged(
+    @asynccontextmanager
+    async def _own_servers(self) -> AsyncIterator[Servers]:
+        """Servers that one trial at a time may break."""
+        async with self._breaking:
+            with embedded_servers(self.directory / "own servers") as found:
+                yield found
+
+    def folder(self, spec: str) -> Path:
+        """Where a trial leaves what it has seen."""
+        return self.directory / "".join(character if character.isalnum() else "-" for character in spec)
+
+    def judged(
         self,
         spec: str,
         fault: str,
         history: History,
         allowed: Allowed,
-        begun: Fired | None,
+        begun_at: float | None,
         system: System,
         what: str = "",
+        faults: int = 1,
     ) -> Verdict:
+        """What the checker says; kept in the system's folder with the whole history. Begun in seconds since 1970."""
         found = violations(history, allowed)
         fates = [fate for each in fates_of(history).values() for fate in each]
         verdict = Verdict(
             spec=spec,
             fault=fault,
-            has_happened=begun is not None,
+            has_happened=begun_at is not None,
+            faults=faults if begun_at is not None else 0,
             what=what,
             messages=len(history.written),
             acked=sum(each.is_acked for each in history.written),
             sent=len(history.accepted),
             unconfirmed=fates.count(Fate.UNCONFIRMED),
             dead_lettered=fates.count(Fate.DEAD_LETTERED),
-            recovery_seconds=longest_wait(history, begun.at) if begun else None,
+            recovery_seconds=longest_wait(history, begun_at) if begun_at else None,
             is_settling=any(each.seconds is None or each.seconds > SETTLED_AFTER_SECONDS for each in history.attempts.values()),
             ends=len(history.ends),
             violations=tuple(found),
@@ -212,12 +230,20 @@ def _allowed_after(crash: Crash) -> Allowed:
     return HARSH if crash.point.startswith("webhook.") else STRICT
 
 
-async def _wake(system: System) -> None:
+@asynccontextmanager
+async def _waking(system: System) -> AsyncIterator[asyncio.Task[None]]:
     """Continue a process that stopped itself, long after its leases are over."""
 
     async def has_stopped() -> bool:
         return fired(system.points) is not None
 
-    await eventually(has_stopped, math.inf, "it stops itself")
-    await asyncio.sleep(system.lease_seconds * STOPPED_LEASES)
-    system.resume_all()
+    async def wake() -> None:
+        await eventually(has_stopped, math.inf, "it stops itself")
+        await asyncio.sleep(system.lease_seconds * STOPPED_LEASES)
+        system.resume_all()
+
+    waking = asyncio.create_task(wake())
+    try:
+        yield waking
+    finally:
+        waking.cancel()

@@ -1,0 +1,118 @@
+"""Many trials, several at once, each told in a line that repeats it; what went wrong is kept in a folder."""
+
+import asyncio
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import asyncpg
+from redis.exceptions import RedisError
+
+from tests.harness.crashes import Action, Crash, passings
+from tests.harness.faults import FAULTS, Fault
+from tests.harness.nursery import nursery
+from tests.harness.servers import Servers
+from tests.harness.trial import Trial, Verdict
+
+AT_ONCE = 4
+TROUBLE = (AssertionError, TimeoutError, OSError, RedisError, asyncpg.PostgresError, asyncpg.InterfaceError, aiohttp.ClientError)
+"""What ends a trial that cannot be judged: something does not start, or does not answer any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One trial to come. As text it is what `--only` takes."""
+
+    kind: Crash | type[Fault]
+    seed: int
+
+    def __str__(self) -> str:
+        return f"crash {self.kind} seed {self.seed}" if isinstance(self.kind, Crash) else f"{self.kind.name} seed {self.seed}"
+
+
+def planned(text: str) -> Planned:
+    """`crash POINT:OCCURRENCE ACTION seed N` or `FAULT seed N`. Raises `ValueError`."""
+    *words, is_seed, seed = text.split()
+    if is_seed != "seed":
+        raise ValueError(f"{text!r} has no seed")
+    if words[:1] == ["crash"]:
+        _, place, action = words
+        point, _, occurrence = place.partition(":")
+        return Planned(Crash(point, int(occurrence), Action(action)), int(seed))
+    return Planned(fault_named(" ".join(words)), int(seed))
+
+
+def fault_named(name: str) -> type[Fault]:
+    """Raises `ValueError`."""
+    for fault in FAULTS:
+        if fault.name == name:
+            return fault
+    raise ValueError(f"there is no fault {name!r}; there are {', '.join(fault.name for fault in FAULTS)}")
+
+
+@dataclass
+class Campaign:
+    """`tell` is given each line as it happens."""
+
+    trial: Trial
+    tell: Callable[[str], None]
+    at_once: int = AT_ONCE
+
+    async def points(self, seed: int) -> dict[str, int]:
+        """How often a calm run passes each point. Raises `AssertionError` where even that one goes wrong."""
+        verdict, system = await self.trial.calm(seed)
+        assert not verdict.violations, verdict
+        counted = dict(passings(system.points))
+        shutil.rmtree(system.directory)
+        return counted
+
+    async def run(self, plan: Iterable[Planned], deadline: float = float("inf")) -> list[Verdict]:
+        """Until the plan is done, or nothing new is begun after the deadline, by the monotonic clock."""
+        verdicts: list[Verdict] = []
+        rest = iter(plan)
+
+        async def work() -> None:
+            for each in _until(rest, deadline):
+                verdict = await self._verdict(each)
+                verdicts.append(verdict)
+                self._note(verdict, len(verdicts))
+
+        await asyncio.gather(*(work() for _ in range(self.at_once)))
+        return verdicts
+
+    async def _verdict(self, each: Planned) -> Verdict:
+        try:
+            if isinstance(each.kind, Crash):
+                return await self.trial.crash(each.kind, each.seed)
+            return await self.trial.fault(each.kind(), each.seed)
+        except TROUBLE as trouble:
+            name = f"crash {each.kind.action}" if isinstance(each.kind, Crash) else each.kind.name
+            told = (f"hang: {type(trouble).__name__} {trouble}",)
+            return Verdict(str(each), name, has_happened=True, violations=told, folder=str(self.trial.folder(str(each))))
+
+    def _note(self, verdict: Verdict, number: int) -> None:
+        self.tell(f"{number:5} {verdict.told()}")
+        for violation in verdict.violations[:10]:
+            self.tell(f"        {violation}")
+        if verdict.violations:
+            self.tell(f"        history in {verdict.folder}")
+        elif verdict.folder:
+            shutil.rmtree(verdict.folder, ignore_errors=True)
+
+
+@asynccontextmanager
+async def campaign(
+    servers: Servers, directory: Path, tell: Callable[[str], None], at_once: int = AT_ONCE
+) -> AsyncIterator[Campaign]:
+    """With a nursery for as long as this lasts."""
+    async with nursery(directory / "zygote.txt") as children:
+        yield Campaign(Trial(children, servers, directory), tell, at_once)
+
+
+def _until(plan: Iterator[Planned], deadline: float) -> Iterator[Planned]:
+    while time.monotonic() < deadline and (each := next(plan, None)) is not None:
+        yield each

@@ -31,6 +31,7 @@ class Ending:
 
     def __init__(self) -> None:
         self._error: BaseException | None = None
+        self._has_stopped = threading.Event()
         self._ask: Callable[[], None] | None = None
 
     @property
@@ -50,7 +51,11 @@ class Ending:
     async def limited(self) -> None:
         """The stop has begun, and may not hang: past its limit the process ends as if it had been killed."""
         log.info("stopping")
-        threading.Thread(target=_exit_after, args=(STOP_SECONDS,), name="limits the stop", daemon=True).start()
+        threading.Thread(target=_exit_after, args=(STOP_SECONDS, self._has_stopped), name="limits the stop", daemon=True).start()
+
+    async def over(self) -> None:
+        """The stop has come to its end: whoever started the application within a process of their own may go on."""
+        self._has_stopped.set()
 
     @asynccontextmanager
     async def watched(self, ask: Callable[[], None], worker_id: int | None) -> AsyncIterator[None]:
@@ -133,14 +138,15 @@ def _end_with_parent() -> None:
             time.sleep(LOOK_SECONDS)
         log.warning("the supervisor has ended; this worker stops")
         os.kill(os.getpid(), signal.SIGTERM)
-        _exit_after(STOP_SECONDS)
+        _exit_after(STOP_SECONDS, threading.Event())
 
     threading.Thread(target=watch, name="watches the parent", daemon=True).start()
 
 
-def _exit_after(seconds: float) -> None:
+def _exit_after(seconds: float, unless: threading.Event) -> None:
     """The last resort of a thread beside a loop that may hang: leases lapse, nothing is lost."""
-    time.sleep(seconds)
+    if unless.wait(seconds):
+        return
     log.critical("the stop took too long; this process ends now", seconds=seconds)
     sys.stdout.flush()
     sys.stderr.flush()

@@ -76,6 +76,7 @@ def build_app(settings: Settings) -> FastStream:
     app.after_startup(claim)
     app.on_shutdown(groups.ownership.stop)
     app.after_shutdown(close)
+    app.after_shutdown(ending.over)
     return app
 
 
@@ -110,6 +111,7 @@ def build_clock(settings: Settings) -> FastStream:
     app = _application(settings, _broker(settings), ending, "prosa-clock", vitals)
     app.on_startup(start)
     app.on_shutdown(stop)
+    app.after_shutdown(ending.over)
     return app
 
 

@@ -148,3 +148,23 @@ def test_a_stop_that_hangs_is_ended_at_its_limit(hang: str) -> None:
     ended = subprocess.run(command, cwd=ROOT, timeout=30, capture_output=True, check=False)  # noqa: S603 - our own words
     assert ended.returncode == 1
     assert b"took too long" in ended.stdout + ended.stderr
+
+
+GOES_ON = """
+import asyncio
+from handlers import ending
+
+async def main():
+    ending.STOP_SECONDS = 0.3
+    stop = ending.Ending()
+    await stop.limited()
+    await stop.over()
+    await asyncio.sleep(1)
+
+asyncio.run(main())
+"""
+
+
+def test_a_stop_that_came_to_its_end_ends_nothing_else() -> None:
+    ended = subprocess.run([sys.executable, "-c", GOES_ON], cwd=ROOT, timeout=30, check=False)  # noqa: S603 - our own words
+    assert ended.returncode == 0

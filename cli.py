@@ -11,6 +11,7 @@ from commands.dead_letters import dead_letters
 from commands.dev import dev
 from commands.doctor import doctor
 from commands.migrate import migrate
+from commands.reconcile import reconcile
 from commands.repair import repair
 from commands.say import say
 from commands.sends import sends
@@ -37,6 +38,7 @@ app.command(epilog="Example: prosa migrate --sql > prosa.sql")(migrate)
 app.command(epilog="Example: prosa repair --dry-run")(repair)
 app.command(epilog="Example: prosa simulator --port 8010 --ledger ledger.jsonl")(simulator)
 app.command(epilog="Example: prosa status --watch")(status)
+app.command(epilog="Example: prosa reconcile --since 2h --dry-run")(reconcile)
 app.add_typer(conversations, name="conversations")
 app.add_typer(clock, name="clock")
 app.add_typer(dead_letters, name="dead-letters")

@@ -157,7 +157,7 @@ APPEND_SECONDS = _histogram(
     "seconds",
     "One append to the log, until the event was durable or the try had failed.",
     *EVERYWHERE,
-    appender=("webhook", "responder", "sender", "clock"),
+    appender=("webhook", "responder", "sender", "clock", "reconciler"),
     result=("durable", "failed"),
     buckets=MILLISECONDS,
 )
@@ -397,6 +397,21 @@ READ_MODEL_AGE_SECONDS = _gauge(
     "prosa_read_model_age_seconds",
     "seconds",
     "Since the clock last counted what waits in the read model; conversations by status are counted apart.",
+    CLOCK,
+)
+
+# ------------------------------------------------------------------------------------------------------- the reconciler
+
+RECONCILED_MESSAGES = _counter(
+    "prosa_reconciled_messages_total",
+    "messages",
+    "Messages that Twilio held and no webhook had brought, appended by the clock's reconciler.",
+    CLOCK,
+)
+RECONCILIATION_AGE_SECONDS = _gauge(
+    "prosa_reconciliation_age_seconds",
+    "seconds",
+    "Since Twilio's list was last compared with the log as a whole, or since the clock's start; unknown where it never is.",
     CLOCK,
 )
 

@@ -1,6 +1,5 @@
 """Gauges that must ask a server: collected in the background, so that a scrape never waits for one, and one never harms it."""
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import product
@@ -10,12 +9,11 @@ from prometheus_client import Gauge
 
 import metrics
 from handlers.groups import Groups
+from handlers.regularly import regularly
 from metrics import Metric
 from projections.counts import Counts, count, count_conversations, pause_after
 from projections.database import Database
-from streams.errors import ConfigurationError, FatalError, TransientError
 from streams.lag import lag_after
-from streams.outage import Outage, place_of
 
 BELIEVED_SECONDS = 120.0
 MISSED_COUNTS = 3
@@ -36,17 +34,7 @@ async def count_regularly(
     what: str, counted: Callable[[], Awaitable[None]], pause: Callable[[float], float] = pause_after
 ) -> None:
     """Count for ever. What cannot be counted now, for whatever reason, is told once and counted later."""
-    outage = Outage(f"cannot count {what}")
-    while True:
-        began = time.monotonic()
-        try:
-            await counted()
-            outage.over()
-        except (TransientError, ConfigurationError) as error:
-            outage.failed(error)
-        except Exception as error:  # noqa: BLE001 - a defect here must neither end the process nor the counting
-            outage.failed(FatalError(f"{type(error).__name__} at {place_of(error)}"))
-        await asyncio.sleep(pause(time.monotonic() - began))
+    await regularly(f"cannot count {what}", counted, pause)
 
 
 class CountedGauges:

@@ -7,6 +7,7 @@ from math import nan
 import metrics
 from handlers.counting import CountedGauges, ProjectorLag
 from handlers.groups import Groups
+from handlers.reconciling import Reconciling
 from handlers.ticker import Ticker
 from streams.heartbeat import Heartbeat
 
@@ -35,8 +36,12 @@ def observe_groups(groups: Groups, projector_lag: ProjectorLag) -> None:
     _observe_loops(groups.heartbeats)
 
 
-def observe_clock(ticker: Ticker, read_model: CountedGauges, conversations: CountedGauges) -> None:
+def observe_clock(
+    ticker: Ticker, read_model: CountedGauges, conversations: CountedGauges, reconciling: Reconciling | None = None
+) -> None:
     """How this clock stands."""
+    if reconciling is not None:
+        metrics.RECONCILIATION_AGE_SECONDS.of().set(reconciling.age_seconds)
     metrics.TICK_AGE_SECONDS.of().set(ticker.tick_age_seconds)
     read_model.forget_what_is_old()
     conversations.forget_what_is_old()

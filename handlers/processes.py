@@ -21,6 +21,7 @@ from handlers.groups import build_groups
 from handlers.health import Vitals, served
 from handlers.journal import patiently
 from handlers.readiness import HUNG_SECONDS, hung, problems_of_clock, problems_of_groups
+from handlers.reconciling import patient_twilio_client, reconciling_of
 from handlers.ticker import Ticker
 from projections.database import Database
 from settings import Settings, load_settings, warn_of_misspelt_settings
@@ -86,17 +87,22 @@ def build_clock(settings: Settings) -> FastStream:
     event_log_ = event_log(settings)
     database = Database(settings.database_url.get_secret_value(), max_connections=3)
     ticker = Ticker(event_log_, database, settings)
+    twilio = patient_twilio_client(settings)
+    reconciling = reconciling_of(settings, event_log_, database, twilio)
     read_model, conversations = read_model_gauges(database), conversation_gauges(database)
     vitals = Vitals(
         metrics.CLOCK,
         hung=lambda: hung([ticker.heartbeat], allowed_seconds=HUNG_SECONDS + settings.clock_tick_seconds),
         problems=lambda: problems_of_clock(event_log_, ticker),
-        observe=lambda: observe_clock(ticker, read_model, conversations),
+        observe=lambda: observe_clock(ticker, read_model, conversations, reconciling),
     )
     running: list[asyncio.Task[None]] = []
 
     async def start() -> None:
         if await _opened(event_log_.start, ending):
+            if reconciling is not None:
+                await patiently(reconciling.look_back)  # before the first tick, which ends a silence
+                running.append(asyncio.create_task(reconciling.run()))
             task = asyncio.create_task(ticker.run(), name="clock")
             task.add_done_callback(lambda done: None if done.cancelled() else ending.fatal(done.exception() or FatalError()))
             running.append(task)
@@ -105,6 +111,7 @@ def build_clock(settings: Settings) -> FastStream:
 
     async def stop() -> None:
         await end(running)
+        await twilio.close()
         await database.close()
         await event_log_.close()
 

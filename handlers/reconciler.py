@@ -1,0 +1,244 @@
+"""
+What Twilio holds and the log never saw: found by comparing Twilio's list with the read model, and appended.
+
+A webhook that was down for an hour loses nothing by it. Whatever runs twice, or beside the webhook, is harmless: a sid counts
+once. What the read model knows is not appended again; it is believed once it has come to the head of the log.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from handlers.listed_inbound import ListedInbound, event_of, files_of, read_inbound
+from handlers.twilio_answers import TwilioRefused, TwilioUnavailable
+from handlers.twilio_client import TwilioClient
+from projections.database import Database, sql
+from projections.lateness import RECONCILER
+from projections.progress import Progress
+from streams.crash_points import reached
+from streams.envelope import new_event
+from streams.events import Event
+from streams.log import Appended, EventLog
+from streams.partitions import partition_of_subject
+from telemetry import log, thread_hash
+from tracing import traceparent
+from webhook.forms import MalformedForm
+
+LEFT_TO_THE_WEBHOOK = timedelta(minutes=1)
+"""What is younger may still come by a webhook, which knows more of it: Twilio tries for 15 s, and then its fallback URL."""
+
+FOLD_SECONDS = 10.0
+"""How long the projector may take to come to the head of the log; what it has not come to is left for the next time."""
+
+MEDIA_TRIES = 3
+"""After so many tries in vain a message is taken without its files: one of which Twilio cannot tell must not hold up others."""
+
+REMEMBERED = 100_000
+"""How many appended sids are remembered, lest what the fold cannot fold is appended for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """From `since` on and before `until`, by Twilio's clock."""
+
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """
+    How Twilio's list and the log differ.
+
+    `held` counts what contacts wrote in the period. `missed` never reached the log, the oldest first. `unchecked` may have, but
+    the read model has not come to them. `unreadable` cannot be messages to us. Where a list had more pages than are read, it was
+    compared back to `cut_at` only.
+    """
+
+    held: int
+    missed: tuple[ListedInbound, ...]
+    unchecked: int
+    unreadable: int
+    cut_at: datetime | None
+
+
+@dataclass(slots=True)
+class _Found:
+    """What has been listed so far; by sid, since pages shift when a message arrives meanwhile."""
+
+    sids: set[str]
+    unknown: dict[str, ListedInbound]
+    unreadable: int = 0
+    cut_at: datetime | None = None
+
+
+class Reconciler:
+    """Compares and appends; it keeps nothing but what it has appended itself."""
+
+    def __init__(
+        self,
+        event_log: EventLog,
+        database: Database,
+        twilio: TwilioClient,
+        *,
+        account: str,
+        sender: str,
+        most_pages: int,
+        fold_seconds: float = FOLD_SECONDS,
+    ) -> None:
+        self._log = event_log
+        self._database = database
+        self._twilio = twilio
+        self._account = account
+        self._sender = sender
+        self._most_pages = most_pages
+        self._fold_seconds = fold_seconds
+        self._appended: dict[str, None] = {}
+        self._media_failures: dict[str, int] = {}
+        self._told: set[str] = set()
+
+    async def senders(self) -> Sequence[str]:
+        """Our addresses: that of the settings, and each to which anybody ever wrote."""
+        async with self._database.transaction(readonly=True) as connection:
+            known = [row["sender"] for row in await connection.fetch(sql("senders"))]
+        return sorted({self._sender, *known})
+
+    async def compare(
+        self, period: Period, senders: Iterable[str], *, on_page: Callable[[int], None] = lambda _: None
+    ) -> Comparison:
+        """
+        List what was written to these addresses, and look which of it the log never saw. Nothing is written.
+
+        `on_page` is told how many were listed by then. Raises `TwilioUnavailable`, `TwilioRefused`, `TwilioDenied`,
+        `ReadModelUnavailable` and `LogUnavailable`.
+        """
+        found = _Found(set(), {})
+        for sender in senders:
+            await self._list(sender, period, found, on_page)
+        unknown = list(found.unknown.values())[::-1]
+        unknown.sort(key=lambda each: each.written_at)  # stable: of the same second, the one that was listed last came first
+        checked = await self._caught_up({self._partition_of(each) for each in unknown})
+        checkable = [each for each in unknown if self._partition_of(each) in checked]
+        known = await self._known([each.sid for each in checkable])
+        missed = tuple(each for each in checkable if each.sid not in known)
+        reached("reconciler.compared")
+        return Comparison(len(found.sids), missed, len(unknown) - len(checkable), found.unreadable, found.cut_at)
+
+    async def append(self, missed: Iterable[ListedInbound]) -> AsyncIterator[tuple[ListedInbound, Appended]]:
+        """Append one message after the other, as the webhook would have, with the time when it was written."""
+        for each in missed:
+            event = await self._event_of(each)
+            reached("reconciler.appending")
+            appended = await self._log.append(event)
+            reached("reconciler.appended")
+            self._remember(each.sid)
+            log.info(
+                "message fetched",
+                event_id=event.id,
+                correlation_id=event.correlation_id,
+                thread_hash=thread_hash(each.thread),
+                partition=appended.partition,
+                owner=event.owner,
+            )
+            yield each, appended
+
+    async def _list(self, sender: str, period: Period, found: _Found, on_page: Callable[[int], None]) -> None:
+        """The newest first; the first page that is wholly older is the last."""
+        query = {"To": sender} | _sent_before(period.until)
+        oldest, pages = period.until, 0
+        async with aclosing(self._twilio.pages(query, most=self._most_pages + 1)) as listing:
+            async for page in listing:
+                if pages == self._most_pages:
+                    found.cut_at = max(oldest, found.cut_at or oldest)
+                    return
+                pages += 1
+                messages = self._read(page, sender, found)
+                await self._note([each for each in messages if period.since <= each.written_at < period.until], found)
+                on_page(len(found.sids))
+                if messages and all(each.written_at < period.since for each in messages):
+                    return
+                oldest = min([oldest, *(each.written_at for each in messages)])
+
+    def _read(self, page: Sequence[Any], sender: str, found: _Found) -> list[ListedInbound]:
+        messages = []
+        for resource in page:
+            try:
+                listed = read_inbound(resource, sender=sender, account=self._account)
+            except MalformedForm as error:
+                found.unreadable += 1
+                self._tell_unreadable(resource, error)
+            else:
+                messages += [listed] if listed else []
+        return messages
+
+    async def _note(self, messages: Sequence[ListedInbound], found: _Found) -> None:
+        found.sids.update(each.sid for each in messages)
+        unknown = [each for each in messages if each.sid not in self._appended]
+        known = await self._known([each.sid for each in unknown])
+        found.unknown.update({each.sid: each for each in unknown if each.sid not in known})
+
+    async def _known(self, sids: Collection[str]) -> set[str]:
+        if not sids:
+            return set()
+        async with self._database.transaction(readonly=True) as connection:
+            return {row["id"] for row in await connection.fetch(sql("known_inbound"), list(sids))}
+
+    async def _caught_up(self, partitions: Collection[int]) -> set[int]:
+        """Those of these partitions that are projected up to where the log ends now."""
+        if not partitions:
+            return set()
+        heads, progress = await self._log.heads(), Progress(self._database)
+
+        async def comes_to(partition: int) -> bool:
+            try:
+                async with asyncio.timeout(self._fold_seconds):
+                    await progress.reached(partition, heads[partition])
+            except TimeoutError:
+                return False
+            return True
+
+        are_there = await asyncio.gather(*(comes_to(partition) for partition in partitions))
+        return {partition for partition, is_there in zip(partitions, are_there, strict=True) if is_there}
+
+    async def _event_of(self, each: ListedInbound) -> Event:
+        media = await self._media_of(each) if each.has_media else ()
+        data = event_of(each, media, self._account)
+        event = new_event(data, subject=each.thread, source=RECONCILER, traceparent=traceparent())
+        return event.model_copy(update={"time": each.written_at})
+
+    async def _media_of(self, each: ListedInbound) -> Sequence[tuple[str, str]]:
+        try:
+            entries = await self._twilio.media_of(each.sid)
+        except TwilioRefused:
+            return ()
+        except TwilioUnavailable:
+            failures = self._media_failures[each.sid] = self._media_failures.get(each.sid, 0) + 1
+            if failures < MEDIA_TRIES:
+                raise
+            return ()
+        return [(self._twilio.media_url(each.sid, sid), content_type) for sid, content_type in files_of(entries)]
+
+    def _remember(self, sid: str) -> None:
+        self._media_failures.pop(sid, None)
+        self._appended[sid] = None
+        if len(self._appended) > REMEMBERED:
+            self._appended.pop(next(iter(self._appended)))
+
+    def _tell_unreadable(self, resource: Any, error: MalformedForm) -> None:
+        """Once each: the same list is read again and again."""
+        sid = str(resource.get("sid"))[:34] if isinstance(resource, dict) else ""
+        if sid not in self._told and len(self._told) < REMEMBERED:
+            self._told.add(sid)
+            log.warning("listed message unreadable", sid=sid or None, reason=error.reason, fields=error.fields)
+
+    def _partition_of(self, each: ListedInbound) -> int:
+        return partition_of_subject(each.thread, self._log.partitions)
+
+
+def _sent_before(until: datetime) -> dict[str, str]:
+    """Spares the pages of the days since. Twilio filters by whole days: a day more than is asked for leaves nothing out."""
+    day_after = (until.astimezone(UTC) + timedelta(days=2)).date()
+    return {"DateSent<": day_after.isoformat()} if day_after < datetime.now(UTC).date() else {}

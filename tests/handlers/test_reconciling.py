@@ -1,0 +1,298 @@
+"""The reconciler beside the clock: how far it looks back, how it waits, and that it harms nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from structlog.testing import capture_logs
+
+import metrics
+from handlers.processes import build_clock
+from handlers.reconciler import LEFT_TO_THE_WEBHOOK, Reconciler
+from handlers.reconciling import FIRST_LOOK, MOST_PAUSE_SECONDS, OVERLAP, Reconciling, is_configured, patient_twilio_client
+from handlers.twilio_answers import TwilioUnavailable
+from handlers.twilio_client import TwilioClient
+from projections.lateness import RECONCILER
+from projections.migrate import migrate
+from settings import Settings
+from streams.cancellation import end
+from streams.engines.choose import event_log
+from streams.envelope import decode
+from streams.errors import LogUnavailable, ReadModelUnavailable
+from streams.events import ClockTicked, Event, MessageReceived
+from streams.partitions import START
+from tests.handlers.raw_server import answering
+from tests.handlers.twilio_list import ACCOUNT, SENDER, TwilioList, a_list, ago
+from tests.handlers.world import PARTITIONS, World, events_of, eventually, thread_of
+
+HOUR_MS = 3_600_000
+SLACK = timedelta(seconds=30)
+
+
+@dataclass
+class Desk:
+    world: World
+    listing: TwilioList
+    client: TwilioClient
+
+    def reconciling(self, **changes: Any) -> Reconciling:
+        given = {"account": ACCOUNT, "sender": SENDER, "most_pages": 20, "fold_seconds": 0.3, **changes}
+        every_seconds = given.pop("every_seconds", 300.0)
+        reconciler = Reconciler(self.world.log, self.world.database, self.client, **given)
+        return Reconciling(reconciler, self.world.log, every_seconds=every_seconds)
+
+    async def log_began(self, **length: float) -> None:
+        """Every partition has one entry, so long ago."""
+        behind = round(timedelta(**length).total_seconds() * 1000)
+        self.world.clock.ahead_ms -= behind
+        for partition in range(PARTITIONS):
+            await self.world.tick(partition)
+        self.world.clock.ahead_ms += behind
+
+    async def fetched(self) -> list[str]:
+        events = [event for partition in range(PARTITIONS) for event in await events_of(self.world.log, partition)]
+        found = sorted((event for event in events if event.source == RECONCILER), key=lambda event: event.time)
+        return [event.data.body for event in found if isinstance(event.data, MessageReceived)]
+
+
+@pytest_asyncio.fixture
+async def desk(world: World) -> AsyncIterator[Desk]:
+    async with a_list() as listing, TwilioClient(account_sid=ACCOUNT, auth_token="t", api_url=listing.url) as client:
+        yield Desk(world, listing, client)
+
+
+def is_about(moment: datetime, length: timedelta) -> bool:
+    return abs(datetime.now(UTC) - length - moment) < SLACK
+
+
+# ------------------------------------------------------------------------------------------------------------ looking back
+
+
+async def test_the_first_look_goes_a_day_back(desk: Desk) -> None:
+    await desk.log_began(days=30)
+    await desk.log_began(minutes=1)
+    assert is_about(await desk.reconciling().look_back(), FIRST_LOOK)
+
+
+async def test_after_a_longer_silence_of_everything_it_goes_back_to_where_the_log_fell_silent(desk: Desk) -> None:
+    await desk.log_began(days=30)
+    await desk.log_began(hours=60)
+    assert is_about(await desk.reconciling().look_back(), timedelta(hours=60) + OVERLAP)
+
+
+async def test_a_webhook_that_is_up_again_before_the_clock_hides_no_silence(desk: Desk) -> None:
+    """It fills one partition; the others show how long nobody was there."""
+    await desk.log_began(days=30)
+    await desk.log_began(hours=60)
+    await desk.world.write(thread_of(0, partition=1))
+    assert is_about(await desk.reconciling().look_back(), timedelta(hours=60) + OVERLAP)
+
+
+async def test_it_never_looks_behind_the_beginning_of_the_log(desk: Desk) -> None:
+    """What came before was somebody else's to answer."""
+    desk.listing.wrote("to somebody else", ago(minutes=30))
+    desk.listing.wrote("to us", ago(minutes=5))
+    await desk.log_began(minutes=10)
+    reconciling = desk.reconciling()
+    await reconciling.reconcile()
+    await reconciling.reconcile()
+    assert await desk.fetched() == ["to us"]
+
+
+async def test_an_empty_log_has_missed_nothing(desk: Desk) -> None:
+    desk.listing.wrote("to somebody else", ago(minutes=5))
+    await desk.reconciling().reconcile()
+    assert await desk.fetched() == []
+
+
+async def test_later_looks_overlap_the_last_whole_one(desk: Desk) -> None:
+    """Twilio's list is late: what it shows only now was written before the last look."""
+    await desk.log_began(days=2)
+    reconciling = desk.reconciling()
+    await reconciling.reconcile()
+    desk.listing.wrote("shown late", ago(minutes=50))
+    desk.listing.wrote("beyond", ago(minutes=70))
+    await reconciling.reconcile()
+    assert await desk.fetched() == ["shown late"]
+
+
+async def test_a_look_that_failed_is_made_good_by_the_next(desk: Desk) -> None:
+    await desk.log_began(days=2)
+    reconciling = desk.reconciling()
+    desk.listing.wrote("long ago", ago(hours=20))
+    desk.listing.faults = [answering(503)]
+    with pytest.raises(TwilioUnavailable):
+        await reconciling.reconcile()
+    await reconciling.reconcile()
+    assert await desk.fetched() == ["long ago"]
+
+
+async def test_what_is_young_is_left_to_the_webhook(desk: Desk) -> None:
+    await desk.log_began(days=2)
+    desk.listing.wrote("young", datetime.now(UTC) - LEFT_TO_THE_WEBHOOK + timedelta(seconds=20))
+    await desk.reconciling().reconcile()
+    assert await desk.fetched() == []
+
+
+async def test_what_waits_for_the_projector_is_looked_at_again(desk: Desk) -> None:
+    await desk.log_began(days=2)
+    desk.listing.wrote("hello", ago(hours=3))
+    for partition in range(PARTITIONS):
+        await desk.world.ownership.lose(partition)
+        await desk.world.tick(partition)
+    reconciling = desk.reconciling()
+    with pytest.raises(ReadModelUnavailable):
+        await reconciling.reconcile()
+    desk.world.ownership.gain(*range(PARTITIONS))
+    await reconciling.reconcile()
+    assert await desk.fetched() == ["hello"]
+
+
+# ----------------------------------------------------------------------------------------------------- waiting and telling
+
+
+async def test_what_is_fetched_is_counted_and_told(desk: Desk) -> None:
+    await desk.log_began(days=2)
+    desk.listing.wrote("hello", ago(hours=3))
+    before = metrics.RECONCILED_MESSAGES.of()._value.get()
+    with capture_logs() as lines:
+        await desk.reconciling().reconcile()
+    assert metrics.RECONCILED_MESSAGES.of()._value.get() == before + 1
+    [line] = [line for line in lines if line["log_level"] == "warning"]
+    assert (line["messages"], line["held"]) == (1, 1)
+    assert "hello" not in str(lines)
+
+
+async def test_an_outage_of_twilio_is_told_once_and_waited_out_with_growing_pauses(desk: Desk) -> None:
+    await desk.log_began(days=2)
+    desk.listing.wrote("hello", ago(hours=3))
+    desk.listing.faults = [answering(401, {"code": 20003}), answering(429), answering(500), answering(200, b"<html>")]
+    with capture_logs() as lines:
+        task = asyncio.create_task(desk.reconciling(every_seconds=0.01).run())
+        try:
+            await eventually(desk.fetched)
+        finally:
+            await end([task])
+    told = [line["event"] for line in lines if "cannot reconcile" in line["event"]]
+    assert told == ["cannot reconcile with Twilio: waiting", "cannot reconcile with Twilio: going on"]
+
+
+async def test_pauses_grow_with_each_failure_and_are_bounded(desk: Desk) -> None:
+    reconciling = desk.reconciling(every_seconds=60.0)
+    assert reconciling.pause(1.0) == 60.0
+    pauses = []
+    for _ in range(8):
+        desk.listing.faults = [answering(503)]
+        with pytest.raises(TwilioUnavailable):
+            await reconciling.reconcile()
+        pauses.append(reconciling.pause(1.0))
+    assert all(60.0 <= pause <= MOST_PAUSE_SECONDS for pause in pauses)
+    assert pauses[-1] > 4 * 60.0
+    await reconciling.reconcile()
+    assert reconciling.pause(1.0) == 60.0
+
+
+async def test_the_age_counts_from_the_last_whole_look(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("handlers.reconciling.time.monotonic", lambda: now)
+    reconciling = desk.reconciling()
+    now = 1060.0
+    desk.listing.faults = [answering(503)]
+    with pytest.raises(TwilioUnavailable):
+        await reconciling.reconcile()
+    assert reconciling.age_seconds == 60.0
+    await reconciling.reconcile()
+    assert reconciling.age_seconds == 0.0
+
+
+async def test_a_log_that_is_away_is_an_outage_like_others(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    reconciling = desk.reconciling()
+
+    async def away() -> None:
+        raise LogUnavailable("away")
+
+    monkeypatch.setattr(desk.world.log, "heads", away)
+    with pytest.raises(LogUnavailable):
+        await reconciling.reconcile()
+
+
+def test_nobody_is_asked_about_an_account_that_was_never_set() -> None:
+    assert not is_configured(Settings(_env_file=None))
+    assert is_configured(Settings(_env_file=None, twilio_account_sid=ACCOUNT))
+    assert is_configured(Settings(_env_file=None, twilio_api_url="http://127.0.0.1:9"))
+
+
+# -------------------------------------------------------------------------------------------------- in the clock's process
+
+
+def clock_settings(redis_url: str, database_url: str, listing: TwilioList, **changes: Any) -> Settings:
+    given = {
+        "redis_url": redis_url,
+        "database_url": database_url,
+        "stream_partitions": 2,
+        "twilio_account_sid": ACCOUNT,
+        "twilio_auth_token": "t",
+        "twilio_api_url": listing.url,
+        "clock_tick_seconds": 0.05,
+        "reconcile_seconds": 0.1,
+        "metrics_port": 0,
+    }
+    return Settings(_env_file=None, **{**given, **changes})
+
+
+async def read_all(settings: Settings) -> list[Event]:
+    log = event_log(settings)
+    await log.start()
+    try:
+        records = await log.read(dict.fromkeys(range(2), START), limit=10_000)
+        return [decode(record.value) for record in records]
+    finally:
+        await log.close()
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+async def test_the_clock_reconciles_where_the_settings_say_so(redis_url: str, database_url: str, *, is_on: bool) -> None:
+    await asyncio.to_thread(migrate, database_url)
+    async with a_list() as listing:
+        settings = clock_settings(redis_url, database_url, listing, **({} if is_on else {"reconcile_seconds": 0}))
+        clock = build_clock(settings)
+        await clock.start()
+        try:
+            if is_on:
+                await eventually(lambda: len(listing.asked) >= 2)
+            else:
+                await eventually(lambda: ticks_of(settings, 20))
+        finally:
+            await clock.stop()
+    assert bool(listing.asked) is is_on
+
+
+async def ticks_of(settings: Settings, count: int) -> bool:
+    return sum(isinstance(event.data, ClockTicked) for event in await read_all(settings)) >= count
+
+
+async def test_a_twilio_that_hangs_stops_no_tick_and_no_end(redis_url: str, database_url: str) -> None:
+    await asyncio.to_thread(migrate, database_url)
+    async with a_list() as listing:
+
+        async def hang() -> None:
+            await asyncio.Event().wait()
+
+        listing.on_asked = [hang]
+        settings = clock_settings(redis_url, database_url, listing)
+        clock = build_clock(settings)
+        await clock.start()
+        try:
+            await eventually(lambda: listing.asked)
+            await eventually(lambda: ticks_of(settings, 20))
+        finally:
+            async with asyncio.timeout(10):
+                await clock.stop()
+
+
+def test_a_page_may_take_longer_than_a_send() -> None:
+    assert patient_twilio_client(Settings(_env_file=None)).timeout_seconds > Settings(_env_file=None).twilio_timeout_seconds

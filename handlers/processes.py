@@ -20,7 +20,7 @@ from handlers.gauges import observe_clock, observe_groups
 from handlers.groups import build_groups
 from handlers.health import Vitals, served
 from handlers.journal import patiently
-from handlers.readiness import HUNG_SECONDS, hung, problems_of_clock, problems_of_groups
+from handlers.readiness import HUNG_SECONDS, hung, problems_of_clock, problems_of_groups, require_agreement_at_start
 from handlers.reconciling import patient_twilio_client, reconciling_of
 from handlers.ticker import Ticker
 from projections.database import Database
@@ -57,7 +57,8 @@ def build_app(settings: Settings) -> FastStream:
     )
 
     async def open_log() -> None:
-        await _opened(groups.log.start, ending)
+        if await _opened(groups.log.start, ending):
+            await _opened(lambda: require_agreement_at_start(groups), ending)
 
     async def claim() -> None:
         if not ending.is_fatal:

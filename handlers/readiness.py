@@ -11,9 +11,11 @@ from math import isnan
 
 from handlers.groups import Groups
 from handlers.ticker import Ticker
+from projections.agreement import disagreements_with_log
 from projections.database import Database
 from projections.store import load_checkpoints
-from streams.errors import ConfigurationError, LogUnavailable, ReadModelUnavailable
+from streams.agreement import require_none
+from streams.errors import ConfigurationError, FatalError, LogUnavailable, ReadModelUnavailable, TransientError
 from streams.heartbeat import Heartbeat
 from streams.log import EventLog
 
@@ -38,9 +40,22 @@ def hung(heartbeats: Iterable[Heartbeat], *, allowed_seconds: float = HUNG_SECON
 
 
 async def problems_of_groups(groups: Groups) -> list[str]:
-    """What keeps this worker from its work: log, Postgres, leases, reading, a breaker, events of a newer version."""
+    """What keeps this worker from its work: log, Postgres, a lost tail, leases, reading, a breaker, events of a newer version."""
     unanswered = await _unanswered(groups.log, groups.database)
-    return [*unanswered, *_not_serving(groups), *_paused(groups), *_declined(groups)]
+    lost = [] if unanswered else await _lost(groups)
+    return [*unanswered, *lost, *_not_serving(groups), *_paused(groups), *_declined(groups)]
+
+
+async def require_agreement_at_start(groups: Groups) -> None:
+    """
+    Raise `CheckpointAhead` where the log lost its tail in any partition, before one is claimed: a repair needs them all free.
+
+    Where log or Postgres do not answer now, the projector compares each partition that it takes.
+    """
+    try:
+        require_none(await disagreements_with_log(groups.database, groups.log))
+    except TransientError:
+        return
 
 
 async def problems_of_clock(event_log: EventLog, ticker: Ticker) -> list[str]:
@@ -76,6 +91,17 @@ async def _problem_of(ask: Callable[[], Awaitable[object]]) -> str | None:
     except (LogUnavailable, ReadModelUnavailable, ConfigurationError) as error:
         return str(error)
     return None
+
+
+async def _lost(groups: Groups) -> list[str]:
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await require_agreement_at_start(groups)
+    except TimeoutError:
+        return [f"log and read model cannot be compared in {ANSWER_SECONDS:g} s; check whether the servers are overloaded"]
+    except FatalError as error:
+        return [str(error)]
+    return []
 
 
 def _not_serving(groups: Groups) -> list[str]:

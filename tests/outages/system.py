@@ -122,12 +122,27 @@ def cpu_seconds(pids: Sequence[int]) -> float:
     return ticks / TICKS_PER_SECOND
 
 
+class Valkey(EmbeddedValkey):
+    """One that may take its time to load what it holds, and is not waited for then."""
+
+    entry_microseconds = 0
+
+    def _prepare(self, lock: int) -> None:
+        super()._prepare(lock)
+        with (self.directory.path / "valkey.conf").open("a") as settings:
+            settings.write(f"key-load-delay {self.entry_microseconds}\nloading-process-events-interval-bytes 1024\n")
+
+    def _wait_until_ready(self, timeout_seconds: float) -> None:
+        if not self.entry_microseconds:
+            super()._wait_until_ready(timeout_seconds)
+
+
 @dataclass
 class System:
     """Valkey behind a proxy, Postgres, a Twilio, and our programs."""
 
     directory: Path
-    valkey: EmbeddedValkey
+    valkey: Valkey
     proxy: Proxy
     settings: Mapping[str, str]
     programs: dict[str, Program] = field(default_factory=dict)
@@ -200,7 +215,7 @@ class System:
 @contextmanager
 def running_servers(directory: Path, **settings: str) -> Iterator[System]:
     """The servers, and no program yet; whatever happens, nothing is left."""
-    valkey, postgres = EmbeddedValkey(directory / "valkey", free_port()), EmbeddedPostgres(directory / "postgres", free_port())
+    valkey, postgres = Valkey(directory / "valkey", free_port()), EmbeddedPostgres(directory / "postgres", free_port())
     try:
         valkey.start()
         postgres.start()

@@ -69,6 +69,14 @@ def test_one_of_two_posts_that_arrived_is_enough_in_either_order() -> None:
         assert last is Tick.DELIVERED
 
 
+def test_what_no_webhook_was_called_for_says_so_and_what_was_refused_says_why() -> None:
+    dropped = Entry(2, NOON, Kind.MESSAGE_DROPPED, "SM1", {"reason": "never posted"})
+    bubble = folded(written(1, "SM1"), dropped).chats[ANA].bubbles["SM1"]
+    assert (bubble.tick, bubble.trouble) == (Tick.FAILED, "No webhook was called")
+    refused = folded(written(1, "SM1"), webhook(2, "SM1", 503), dropped).chats[ANA].bubbles["SM1"]
+    assert (refused.tick, refused.trouble) == (Tick.FAILED, "The webhook answered 503")
+
+
 def test_each_phone_shows_its_own_messages_only() -> None:
     chats = folded(written(1, "SM1"), written(2, "SM2", sender=BIA), contacts=(ANA, BIA))
     assert [list(chat.bubbles) for chat in chats.chats.values()] == [["SM1"], ["SM2"]]

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from handlers.breaker import Breaker
+from handlers.decide import next_send
 from handlers.error_table import Outcome, Verdict, classify_response
 from handlers.journal import Journal
 from handlers.measured import observe_waiting
 from handlers.spans import called
 from handlers.twilio_answers import Accepted, NeverConnected, Refused, SendResult, TooManyRequests, Unknown
 from handlers.twilio_client import TwilioClient
+from handlers.waiting import wait_for_step
 from projections.changes import SENDER
 from projections.reader import View
 from projections.state import Reply
@@ -134,9 +136,8 @@ class CallTwilio:
 
     async def _later(self, grant: Grant, code: int | None, reason: str, pause: float) -> View:
         log.warning("send.postponed", attempt=grant.attempt, reason=reason, code=code, seconds=round(pause, 1))
-        await self._not_sent(grant, code)
-        await asyncio.sleep(pause)
-        return await self._journal.look(grant.thread)
+        view = await self._not_sent(grant, code)
+        return await wait_for_step(self._journal, grant.thread, next_send(view.state, view.log_time_ms), pause)
 
     async def _not_sent(self, grant: Grant, code: int | None) -> View:
         """Twilio's own answer is the proof."""

@@ -88,7 +88,7 @@ class ConfirmSend:
 @dataclass(frozen=True, slots=True)
 class JudgeFailure:
     """
-    Twilio took the part, and reported later that it did not arrive; so it did with `failures` attempts by now.
+    Twilio took the part, and reported later that it did not arrive; so it did with `failures` attempts since it was given up last.
 
     `is_too_late`: something that comes after it went out already, so that sending it again would turn the order round.
     """
@@ -161,10 +161,20 @@ def _told(reply: Reply, state: ThreadState) -> SendStep | None:
             if (proven := _proven(part)) and proven.proof_sid:
                 return ConfirmSend(reply, index, proven, proven.proof_sid)
         elif last.failed_code is not None and not _has_arrived(part):
-            failures = sum(attempt.failed_code is not None for attempt in part.attempts)
             is_too_late = state.last_sent_reply > reply.number or _was_overtaken(reply, index)
-            return JudgeFailure(reply, index, last, normalised_code(last.failed_code), failures, is_too_late)
+            return JudgeFailure(reply, index, last, normalised_code(last.failed_code), _failures(part), is_too_late)
     return None
+
+
+def _failures(part: Part) -> int:
+    """What was given up and redriven begins anew."""
+    failures = 0
+    for attempt in part.attempts:
+        if attempt.outcome is Outcome.REJECTED:
+            failures = 0
+        elif attempt.failed_code is not None:
+            failures += 1
+    return failures
 
 
 def _proven(part: Part) -> Attempt | None:

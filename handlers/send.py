@@ -20,6 +20,7 @@ from handlers.journal import Journal, on_behalf_of
 from handlers.serial import Serial
 from handlers.settle import Settler
 from handlers.spans import handled
+from handlers.waiting import wait_for_step
 from projections.changes import SENDER
 from projections.dead_letters import attempts_of
 from projections.message_status import FAILURES
@@ -175,8 +176,8 @@ class Sender:
             reason = verdict.rejection or (Rejection.SUPERSEDED if step.is_too_late else _USED_UP[verdict.outcome])
             return await self._journal.record(SendRejected(**identity, reason=reason), cause=cause, thread=thread)
         tries = step.failures + (THROTTLED_STEPS if verdict.outcome is Outcome.THROTTLED else 0)
-        await asyncio.sleep(self._retry.pause_seconds(tries, random.random()))  # noqa: S311 - jitter
-        view = await self._journal.look(thread)
+        pause = self._retry.pause_seconds(tries, random.random())  # noqa: S311 - jitter
+        view = await wait_for_step(self._journal, thread, step, pause)
         if next_send(view.state, view.log_time_ms) != step:
             return view
         return await self._journal.record(SendDisproved(**identity), cause=cause, thread=thread)

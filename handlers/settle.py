@@ -20,6 +20,7 @@ from handlers.twilio_client import TwilioClient
 from projections.reader import View
 from streams.crash_points import reached
 from streams.events import Event, MessageSent, SendDisproved, SendUnconfirmed
+from streams.outage import Outage
 from streams.partitions import addresses_of
 from streams.retry import RetryPolicy
 from telemetry import log
@@ -29,6 +30,8 @@ CLOCK_SKEW_MS = 5 * 60 * 1000
 """How far Twilio's clock and the log's may differ."""
 
 BETWEEN_LISTINGS = RetryPolicy(base_seconds=1.0, max_seconds=10.0)
+AWAY_FACTOR = 3.0
+"""How much longer the longest pause is while Twilio lists nothing at all."""
 
 
 class Settler:
@@ -37,6 +40,8 @@ class Settler:
 
     `grace_seconds` counts from the append time of the attempt's start, on the log's clock and without any development offset. It
     must cover how late the call may have begun, how long it may have taken, and how long Twilio may need to list a message.
+
+    While Twilio lists nothing, one thread asks for all, with growing pauses; what callbacks tell is seen all the same.
     """
 
     def __init__(
@@ -55,6 +60,9 @@ class Settler:
         self._grace_ms = grace_seconds * 1000
         self._absence_is_proof = absence_is_proof
         self._pauses = pauses
+        while_away = RetryPolicy(base_seconds=pauses.base_seconds, max_seconds=AWAY_FACTOR * pauses.max_seconds)
+        self._outage = Outage("Twilio lists no messages", while_away)
+        self._ask_again_at = 0.0
 
     @traced("settle")
     async def settle(self, thread: str, cause: Event, step: SettleSend) -> View:
@@ -95,15 +103,26 @@ class Settler:
         return await self._journal.record(outcome, cause=cause, thread=thread)
 
     async def _list(self, thread: str, step: SettleSend) -> Sequence[ListedMessage] | None:
+        """Everything that may be ours, or nothing where Twilio cannot be asked now."""
+        now = asyncio.get_running_loop().time()
+        if now < self._ask_again_at:
+            return None
         sender, contact = addresses_of(thread)
         since_ms = step.attempt.started_at_ms - CLOCK_SKEW_MS
+        self._ask_again_at = now + self._client.timeout_seconds if self._outage.lasts else 0.0
         try:
-            return await self._client.list_messages(to=contact, from_=sender, since_ms=since_ms)
-        except TwilioDenied as error:
-            self._breaker.trip(str(error))
-        except (TwilioUnavailable, TwilioRefused) as error:
-            log.warning("send.listing_failed", attempt=step.attempt.id, error=str(error))
-        return None
+            listing = await self._client.list_messages(to=contact, from_=sender, since_ms=since_ms)
+        except TwilioRefused as error:
+            log.warning("send.listing_refused", attempt=step.attempt.id, error=str(error))
+            return None
+        except (TwilioDenied, TwilioUnavailable) as error:
+            if isinstance(error, TwilioDenied):
+                self._breaker.trip(str(error))
+            self._ask_again_at = asyncio.get_running_loop().time() + self._outage.failed(error)
+            return None
+        self._outage.over()
+        self._ask_again_at = 0.0
+        return listing
 
     async def _unclaimed(self, thread: str, listing: Sequence[ListedMessage], step: SettleSend) -> Sequence[ListedMessage]:
         """Those that can be ours, the oldest first: an equal body that was sent before, or by another attempt, is no proof."""

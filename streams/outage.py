@@ -27,6 +27,11 @@ class Outage:
         self._policy = policy
         self._failures = 0
 
+    @property
+    def lasts(self) -> bool:
+        """Whether the last call failed."""
+        return self._failures > 0
+
     def failed(self, error: Exception) -> float:
         """Note a failure; returns how many seconds to wait before the next try."""
         self._failures += 1

@@ -431,6 +431,46 @@ async def test_what_was_sent_by_whoever_is_not_sent_again(world: World) -> None:
     assert world.twilio.bodies() == ["Hello."]
 
 
+# ----------------------------------------------------------------------------------------------------------- pauses
+
+
+async def test_a_person_who_takes_over_does_not_wait_for_the_pause_of_the_ai(world: World, monkeypatch: Any) -> None:
+    """Twilio asked for minutes of patience before the AI's words; those are withdrawn, and the person's come next."""
+    monkeypatch.setattr("handlers.waiting.LOOK_AGAIN_SECONDS", 0.05)
+    world.twilio.script = [TooManyRequests(20429, 600.0)]
+    sending = asyncio.create_task(send(world.sender(), await world.answered(ANA, "the AI's")))
+    await eventually(lambda: has_facts(world, "send.disproved"))
+    await world.append(ConversationTaken(by="ana"), ANA)
+    await world.append(PersonReplied(reply="p1", parts=("the person's",), by="ana"), ANA)
+    await asyncio.wait_for(sending, 5)
+    assert world.twilio.bodies() == ["the person's"]
+
+
+async def test_what_comes_in_meanwhile_does_not_shorten_the_pause_that_twilio_asked_for(world: World, monkeypatch: Any) -> None:
+    monkeypatch.setattr("handlers.waiting.LOOK_AGAIN_SECONDS", 0.02)
+    world.twilio.script = [TooManyRequests(20429, 0.4)]
+    sending = asyncio.create_task(send(world.sender(), await world.answered(ANA, "Hello.")))
+    await eventually(lambda: has_facts(world, "send.disproved"))
+    await world.write(ANA, "Are you there?")
+    await sending
+    first, second = world.twilio.called_at
+    assert second - first >= 0.4
+
+
+async def test_a_redriven_reply_that_whatsapp_loses_again_has_all_its_tries_again(world: World) -> None:
+    sender = world.sender(retry=RetryPolicy(max_attempts=2, base_seconds=0.001, max_seconds=0.001))
+    written = await world.answered(ANA, "Hello.")
+    await send(sender, written)
+    for sent_before in range(4):
+        taken = world.twilio.taken[sent_before]
+        await send(sender, await world.status(ANA, taken.sid, "failed", attempt=taken.attempt, code=63018))
+        if sent_before == 1:
+            assert await rejections(world) == [(Rejection.THROTTLED, 63018)]
+            await send(sender, await world.append(RedriveRequested(event=written.event.id, group=SENDER, by="ana"), ANA))
+    assert len(world.twilio.taken) == 4
+    assert await rejections(world) == [(Rejection.THROTTLED, 63018)] * 2
+
+
 # -------------------------------------------------------------------------------------------------- calls in vain
 
 

@@ -101,7 +101,8 @@ async def sent_in_spite_of(world: World, number: int, script: list[Any], crashes
     for at in crashes:
         has_crashed = await ends(crashing(world, twilio, Crash(at)), written)
     await world.sender(twilio=twilio, grace_seconds=0.15).send(written.delivered_to(SENDER))
-    assert twilio.bodies() == ["one", "two"], (script, crashes)
+    story = [fact.name for fact in await world.facts(thread)]
+    assert twilio.bodies() == ["one", "two"], (script, crashes, story, twilio.calls, twilio.taken)
     assert (await world.reply(thread, f"r{number}")).status is ReplyStatus.SENT
     return has_crashed
 

@@ -2,13 +2,15 @@
 
 import asyncio
 import time
+from itertools import pairwise
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from handlers.breaker import Breaker
 from handlers.send import Sender
-from handlers.twilio_answers import ListedMessage
+from handlers.twilio_answers import ListedMessage, TwilioRefused
 from projections.changes import SENDER
 from projections.state import PartStatus, ReplyStatus
 from streams.events import ClockAdvanced, ConversationTaken, MessageSent, SendDisproved, SendStarted, SendUnconfirmed
@@ -295,3 +297,68 @@ async def test_a_person_who_takes_over_leaves_the_open_part_to_be_settled_and_th
     await sending
     assert world.twilio.bodies() == ["one"]
     assert [part.status for part in (await world.reply(ANA)).parts] == [PartStatus.SENT, PartStatus.CANCELLED]
+
+
+# ------------------------------------------------------------------------------------------- while nothing is listed
+
+
+async def test_while_twilio_lists_nothing_one_asks_for_all_with_growing_pauses_and_it_is_told_once(world: World) -> None:
+    """Twenty in doubt, each with a pause of its own, would otherwise ask twenty times as often."""
+    threads = [thread_of(number) for number in range(20)]
+    written = []
+    for number, thread in enumerate(threads):
+        written.append(await world.answered(thread, "Hello.", reply=f"r{number}"))
+        await world.append(SendStarted(reply=f"r{number}", part=0, attempt=f"a{number}"), thread)
+    asked_at = list[float]()
+
+    class Silent(FakeTwilio):
+        is_away = True
+
+        async def list_messages(self, **query: Any) -> Any:
+            if self.is_away:
+                asked_at.append(time.monotonic())
+                raise UNAVAILABLE
+            return await super().list_messages(**query)
+
+    twilio = Silent()
+    sender = world.sender(twilio=twilio, grace_seconds=0.01)
+    with capture_logs() as lines:
+        settling = [asyncio.create_task(send(sender, each)) for each in written]
+        await eventually(lambda: len(asked_at) >= 20 + 12)
+        twilio.is_away = False
+        await asyncio.gather(*settling)
+    pauses = [later - earlier for earlier, later in pairwise(asked_at[-8:])]
+    assert min(pauses) >= 0.05 * 3 / 2 * 0.9, "the longest pause of an outage, less its jitter"
+    assert len(twilio.taken) == 20
+    told = [line["event"] for line in lines if line["event"].startswith("Twilio lists no messages")]
+    assert told == ["Twilio lists no messages: waiting", "Twilio lists no messages: going on"]
+
+
+async def test_a_listing_that_is_refused_for_one_contact_holds_up_no_other(world: World) -> None:
+    written, other = await abandoned(world), thread_of(2)
+
+    class Picky(FakeTwilio):
+        async def list_messages(self, *, to: str, **query: Any) -> Any:
+            if to in ANA:
+                self.listings += 1
+                raise TwilioRefused("read: status 400, code 20001")
+            return await super().list_messages(to=to, **query)
+
+    twilio = Picky(script=[LOST])
+    sender = world.sender(twilio=twilio, grace_seconds=0.01)
+    stuck = asyncio.create_task(send(sender, written))
+    await eventually(lambda: twilio.listings >= 2)
+    await asyncio.wait_for(send(sender, await world.answered(other, "Hi.", reply="r2")), 2)
+    assert twilio.bodies() == ["Hi."]
+    await world.status(ANA, "SM7", "sent", attempt="a1")
+    await asyncio.wait_for(stuck, 2)
+
+
+async def test_a_callback_ends_the_search_though_twilio_lists_nothing(world: World) -> None:
+    written = await abandoned(world)
+    world.twilio.listing_faults = [UNAVAILABLE] * 1000
+    settling = asyncio.create_task(send(world.sender(grace_seconds=60.0), written))
+    await eventually(lambda: world.twilio.listings >= 3)
+    await world.status(ANA, "SM7", "sent", attempt="a1")
+    await asyncio.wait_for(settling, 2)
+    assert world.twilio.calls == []

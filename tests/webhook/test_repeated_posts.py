@@ -1,6 +1,7 @@
 """However often a message is posted, to whichever process and whenever: it counts once."""
 
 import asyncio
+import json
 import random
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -86,6 +87,8 @@ async def test_a_message_posted_many_times_to_two_processes_and_across_a_kill_co
     rows = await dump(database)
     assert sorted(row["sid"] for row in rows["messages"]) == sorted(posts)
     assert len(rows["conversations"]) == CONTACTS
+    states = [json.loads(row["state"]) for row in rows["threads"]]
+    assert sum(state["inbound_count"] for state in states) == sum(len(state["unanswered"]) for state in states) == MESSAGES
     assert len(rows["events"]) == len(records) >= len(copies)
 
 

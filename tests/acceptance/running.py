@@ -7,20 +7,23 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import aiohttp
 import asyncpg
 from redis.asyncio import Redis
 
 from development.directory import RunDirectory
-from settings import Settings
 from simulator.servers import free_port
 from tests.acceptance.processes import Process, descendants, running_in
+from tests.harness.history import History, Sources, history_of
+from tests.harness.phone_company import PhoneCompany as PhoneCompany
+from tests.harness.system import clean_environment as clean_environment
+from tests.harness.system import eventually as eventually
 
 PROSA = Path(sys.executable).with_name("prosa")
 START_SECONDS = 60.0
@@ -28,8 +31,7 @@ STOP_SECONDS = 40.0
 COMMAND_SECONDS = 90.0
 LEFTOVER_SECONDS = 15.0
 WORKER = "multiprocessing"
-
-T = TypeVar("T")
+PARTITIONS = 8
 
 QUICK = {
     "LEASE_SECONDS": "2",
@@ -43,29 +45,12 @@ QUICK = {
 """Everything that waits waits little."""
 
 
-def clean_environment(**settings: str) -> dict[str, str]:
-    """Ours without any setting of Prosa's, and these."""
-    ours = {name.upper() for name in Settings.model_fields}
-    return {name: value for name, value in os.environ.items() if name.upper() not in ours} | settings
-
-
 def free_ports(workers: int) -> list[str]:
     """The options that keep a run out of everybody's way."""
     options = ["--metrics-port", str(free_port(in_a_row=workers + 1))]
     for name in ("--port", "--simulator-port", "--valkey-port", "--postgres-port"):
         options += [name, str(free_port())]
     return options
-
-
-async def eventually(look: Callable[[], Awaitable[T]], seconds: float, what: str) -> T:
-    """Look until something is found; fail with `what` was waited for."""
-    deadline = time.monotonic() + seconds
-    while True:
-        found = await look()
-        if found:
-            return found
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
-        await asyncio.sleep(0.05)
 
 
 @dataclass
@@ -186,6 +171,14 @@ class Prosa:
         finally:
             await connection.close()
 
+    async def history(self, twilio: PhoneCompany) -> History:
+        """What happened so far, looked up everywhere."""
+        async with (
+            asyncpg.create_pool(self.addresses["DATABASE_URL"], min_size=0, max_size=1) as database,
+            Redis.from_url(self.addresses["REDIS_URL"]) as redis,
+        ):
+            return await history_of(Sources(twilio, database, redis, PARTITIONS))
+
     @asynccontextmanager
     async def redis(self) -> AsyncIterator[Any]:
         async with Redis.from_url(self.addresses["REDIS_URL"], decode_responses=True) as client:
@@ -225,36 +218,3 @@ async def prosa(*arguments: str, directory: Path, **settings: str) -> tuple[int,
     )
     output, _ = await asyncio.wait_for(process.communicate(), COMMAND_SECONDS)
     return process.returncode or 0, re.sub(r"\x1b\[[0-9;]*m", "", output.decode())
-
-
-@dataclass(frozen=True)
-class PhoneCompany:
-    """The simulator's control plane: contacts write, and the ledger tells what happened."""
-
-    session: aiohttp.ClientSession
-
-    async def write(self, contact: str, body: str, *, copies: int = 1) -> str:
-        """A contact writes; the webhook is posted as often as that, all at once. Returns the message's sid."""
-        message = {"from": contact, "body": body, "copies": copies}
-        async with self.session.post("/simulator/messages", json=message) as response:
-            written = await response.json()
-        assert [webhook["status"] for webhook in written["webhooks"]] == [200] * copies, written
-        sid: str = written["sid"]
-        return sid
-
-    async def received(self, contact: str) -> list[dict[str, Any]]:
-        """What the phone shows."""
-        async with self.session.get(f"/simulator/phones/{contact}") as response:
-            received: list[dict[str, Any]] = (await response.json())["received"]
-        return received
-
-    async def ledger(self, after: int = 0) -> list[dict[str, Any]]:
-        """Everything after this number."""
-        async with self.session.get("/simulator/ledger", params={"after": after}) as response:
-            entries: list[dict[str, Any]] = (await response.json())["entries"]
-        return entries
-
-    async def break_down(self, **faults: Any) -> None:
-        """What Twilio does wrong from now on; nothing without faults."""
-        async with self.session.post("/simulator/faults", json=faults) as response:
-            assert response.status == 200, await response.text()

@@ -13,10 +13,9 @@ import aiohttp
 import pytest
 
 from settings import DEVELOPMENT_SECRET, DEVELOPMENT_TOKEN
-from tests.acceptance.checker import violations
-from tests.acceptance.history import history_of
 from tests.acceptance.processes import LOOPBACK, descendants, listening_addresses
 from tests.acceptance.running import PROSA, QUICK, Prosa, end, eventually, free_ports, prosa
+from tests.harness.checker import violations
 
 SECONDS = 30.0
 
@@ -53,7 +52,7 @@ async def test_ten_duplicates_at_once_are_one_message_one_reply_and_one_model_ca
         sid = await twilio.write(contact, "d01", copies=10)
 
         async def all_well() -> bool:
-            return not violations(await history_of(dev, twilio))
+            return not violations(await dev.history(twilio))
 
         await eventually(all_well, SECONDS, "everything is answered")
         assert len(await twilio.received(contact)) == 1

@@ -8,11 +8,11 @@ import sys
 import time
 from pathlib import Path
 
-from tests.acceptance.checker import violations
-from tests.acceptance.conversations import contacts_of, let_them_write
-from tests.acceptance.history import from_ledger, history_of
 from tests.acceptance.running import QUICK, PhoneCompany, Prosa, clean_environment, eventually, running
 from tests.acceptance.skew import skewed
+from tests.harness.checker import violations
+from tests.harness.history import from_ledger
+from tests.harness.scenario import contacts_of, let_them_write
 
 CONVERSATIONS = 24
 SECONDS = 8.0
@@ -65,12 +65,12 @@ async def test_everything_is_answered_once_and_in_order_by_hosts_whose_clocks_ar
         await writing
 
         async def is_settled() -> bool:
-            history = await history_of(prosa, twilio)
+            history = await prosa.history(twilio)
             return len(history.written) == sum(contact.messages for contact in contacts) and not violations(history)
 
         try:
             await eventually(is_settled, SETTLED_SECONDS, "everything is answered")
         except AssertionError:
-            raise AssertionError(violations(await history_of(prosa, twilio))) from None
+            raise AssertionError(violations(await prosa.history(twilio))) from None
         apart = await minutes_apart(prosa)
     assert min(apart[writer] for writer in ("webhook", "clock", "responder", "sender")) > 2, apart

@@ -88,9 +88,10 @@ class ConfirmSend:
 @dataclass(frozen=True, slots=True)
 class JudgeFailure:
     """
-    Twilio took the part, and reported later that it did not arrive; so it did with `failures` attempts since it was given up last.
+    Twilio took the part, and reported later that it did not arrive.
 
-    `is_too_late`: something that comes after it went out already, so that sending it again would turn the order round.
+    So it did with `failures` attempts by now, or since a person redrove it. `is_too_late`: something that comes after it went out
+    already, so that sending it again would turn the order round.
     """
 
     reply: Reply

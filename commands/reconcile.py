@@ -48,7 +48,7 @@ def reconcile(
     if as_json:
         print_json({**asdict(found), "is_whole": found.is_whole})
     else:
-        for line in _lines(found):
+        for line in report(found):
             console.print(line, markup=False, soft_wrap=True)
     if not found.is_whole:
         raise typer.Exit(1)
@@ -98,7 +98,8 @@ def _progress() -> "Iterator[Watching]":
         )
 
 
-def _lines(found: "Reconciliation") -> Iterator[str]:
+def report(found: "Reconciliation") -> Iterator[str]:
+    """What a person is told, line by line; never a word or an address of a contact."""
     was_fetched = all(each.is_appended for each in found.missed)
     yield f"Twilio holds {_messages(found.held)} to {', '.join(found.senders)}, {_utc(found.since)} to {_utc(found.until)} UTC."
     if not found.missed:

@@ -1,5 +1,8 @@
 """`prosa reconcile`, typed by a person beside a running system whose webhook missed something."""
 
+import asyncio
+import signal
+import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,10 +17,12 @@ from handlers.reconciling import patient_twilio_client
 from operations.errors import ActRefused
 from operations.reconcile import Missed, Reconciliation, reconcile
 from streams.events import MessageReceived
+from tests.acceptance.running import clean_environment
 from tests.operations.system import CONTACT, THREAD, System, a_system
 from tests.operations.test_commands import NOBODY, Terminal
 from tests.simulator.stand_in import ACCOUNT_SID, AUTH_TOKEN, SENDER
 
+ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 
@@ -117,6 +122,38 @@ async def test_where_the_projector_is_behind_nothing_is_appended_on_a_guess(syst
         found = await reconcile(system.connection, twilio, **given, fold_seconds=0.0)
         assert (found.missed, found.unchecked, found.is_whole) == ((), 1, False)
         assert [each.sid for each in (await reconcile(system.connection, twilio, **given)).missed] == [sid]
+
+
+KILLED = """
+import os, signal
+from streams import crash_points
+from cli import main
+
+passed = []
+
+def on_reached(point):
+    passed.append(point)
+    if passed.count({point!r}) == {time}:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+crash_points.on_reached = on_reached
+main()
+"""
+
+
+@pytest.mark.parametrize(("point", "time"), [("reconciler.compared", 1), ("reconciler.appending", 2), ("reconciler.appended", 2)])
+async def test_a_kill_between_two_appends_loses_and_doubles_nothing(
+    system: System, terminal: Terminal, point: str, time: int
+) -> None:
+    await missed(system, "one", "two", "three")
+    command = [sys.executable, "-c", KILLED.format(point=point, time=time), "reconcile", "--since", "1h", "--until", soon()]
+    environment = clean_environment(**terminal.environment, PYTHONPATH=str(ROOT))
+    killed = await asyncio.create_subprocess_exec(*command, cwd=terminal.directory, env=environment)
+    assert await killed.wait() == -signal.SIGKILL
+    await terminal.json("reconcile", "--since", "1h", "--until", soon())
+    state = await system.comes_to(lambda state: state.inbound_count == 3 and not state.unanswered)
+    lines = await system.connection.reader.history(state.conversation.id if state.conversation else "", (), limit=100)
+    assert [line.body for line in lines if line.direction == "inbound"] == ["one", "two", "three"]
 
 
 # ------------------------------------------------------------------------------------------------------------- mistakes

@@ -5,7 +5,7 @@ import pytest
 from simulator.settings import StageDelays
 from tests.simulator.stand_in import Door, StandIn, eventually, running, settings
 
-SLOW = StageDelays(0.05, 0.05, 0.05)
+SLOW = StageDelays(0.1, 0.1, 0.1)
 
 
 async def test_reversed_callbacks_tell_the_last_status_first(stand_in: StandIn, door: Door) -> None:
@@ -19,17 +19,30 @@ async def test_reversed_callbacks_tell_the_last_status_first(stand_in: StandIn, 
     assert await stand_in.control("GET", "tally") == {"callbacks.reversed": 1}
 
 
-async def test_callbacks_at_once_are_all_open_at_the_same_moment(door: Door) -> None:
+async def test_callbacks_at_once_are_all_open_at_the_same_moment(stand_in: StandIn, door: Door) -> None:
+    await stand_in.write()
+    await stand_in.break_down(callbacks={"at_once_rate": 1.0, "duplicate_rate": 1.0})
+    door.script = ["hang"] * 6
+    sent = await stand_in.send("Olá")
+    await eventually(lambda: len(door.statuses_of(sent.sid)) == 6)
+    assert sorted(door.statuses_of(sent.sid)) == sorted(["sent", "delivered", "read"] * 2)
+
+
+async def test_callbacks_at_once_are_held_back_until_the_last_status(door: Door) -> None:
     async with running(settings(delays=SLOW, status_default_url=door.url)) as stand_in:
         await stand_in.write()
-        await stand_in.break_down(callbacks={"at_once_rate": 1.0, "duplicate_rate": 1.0})
-        door.script = ["hang"] * 6
-        sent = await stand_in.send("Olá")
-        await eventually(lambda: len(door.statuses_of(sent.sid)) == 6)
-        assert sorted(door.statuses_of(sent.sid)) == sorted(["sent", "delivered", "read"] * 2)
-        entries = await stand_in.entries()
-        last = max(entry["number"] for entry in entries if entry["kind"] == "status_changed")
-        assert not [entry for entry in entries if entry["kind"].startswith("webhook_") and entry["number"] < last]
+        await stand_in.break_down(callbacks={"at_once_rate": 1.0})
+        await stand_in.send("Olá")
+
+        async def all_are_answered() -> bool:
+            return len(await stand_in.entries("webhook_answered")) == 3
+
+        await eventually(all_are_answered)
+        kinds = [entry["kind"] for entry in await stand_in.entries()]
+        assert [kind for kind in kinds if kind in {"status_changed", "webhook_answered"}] == [
+            *["status_changed"] * 3,
+            *["webhook_answered"] * 3,
+        ]
 
 
 @pytest.mark.parametrize("rate", ["at_once_rate", "reversed_rate"])

@@ -96,6 +96,10 @@ def document(found: "SystemStatus") -> dict[str, Any]:
 
 def _shown(found: "SystemStatus") -> Group:
     parts: list[Any] = [Text(f"{NAMES[name]}: {printable(why)}", style="red") for name, why in found.problems.items()]
+    if found.log and found.log.lost:
+        from streams.agreement import told
+
+        parts.append(Text(f"the log lost what was folded of it: {printable(told(found.log.lost))}; prosa repair", style="red"))
     if found.log:
         parts += [_groups(found.log), Text(), _holders(found.log)]
     if found.read_model:

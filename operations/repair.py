@@ -27,7 +27,7 @@ from streams.engines.redis_generations import Generations
 from streams.engines.redis_keys import FIELD, stream_key
 from streams.engines.redis_leases import RedisLeases, holders_of
 from streams.engines.redis_marks import RedisMarks
-from streams.engines.redis_rewrite import AT_ONCE, Entry, NewGeneration, entries_of, entry_at
+from streams.engines.redis_rewrite import Entry, NewGeneration, batches, entries_of, entry_at
 from streams.errors import LeaseLost, ProsaError
 from streams.log import Holder
 from streams.partitions import START
@@ -187,17 +187,10 @@ async def _written(system: System, found: Standing, generation: NewGeneration, p
 
 
 async def _write(generation: NewGeneration, partition: int, entries: AsyncIterator[Entry], rewrite: Rewrite, tell: Told) -> None:
-    batch: list[Entry] = []
-    async for entry in entries:
-        batch.append(entry)
-        if len(batch) == AT_ONCE:
-            await generation.write(partition, batch)
-            reached("repair.writing")
-            batch = []
-            tell(partition, rewrite.entries)
-    if batch:
+    async for batch in batches(entries):
         await generation.write(partition, batch)
-    tell(partition, rewrite.entries)
+        reached("repair.writing")
+        tell(partition, rewrite.entries)
 
 
 async def _value(system: System, old: str, entry: ArchivedEntry, stood: Mapping[bytes, int]) -> bytes | None:
@@ -229,13 +222,13 @@ async def _switch(system: System, found: Standing, generation: NewGeneration, me
 
 
 async def _catch_up(system: System, found: Standing, generation: NewGeneration, partition: int, writing: _Writing) -> None:
-    batch = []
-    async for entry in entries_of(system.redis, stream_key(partition, found.epoch), writing.copied):
-        batch.append(Entry(writing.rewrite.place(entry.position, b""), entry.fields))
-        writing.copied = entry.position
-        if len(batch) == AT_ONCE:
-            break
-    await generation.write(partition, batch)
+    async def appended() -> AsyncIterator[Entry]:
+        async for entry in entries_of(system.redis, stream_key(partition, found.epoch), writing.copied):
+            writing.copied = entry.position
+            yield Entry(writing.rewrite.place(entry.position, sha256(entry.value).digest()), entry.fields)
+
+    async for batch in batches(appended()):
+        await generation.write(partition, batch)
 
 
 # ----------------------------------------------------------------------------------------------------------------- leases

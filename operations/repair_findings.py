@@ -4,15 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
-from projections.agreement import consumed_at, of_other_epochs
+from projections.agreement import disagreements_of
 from projections.archive import archive, newest_epoch
 from projections.database import Database
 from projections.store import Checkpoint, load_checkpoints
-from streams.engines.redis_agreement import disagreements_of
+from streams.engines import redis_agreement
 from streams.engines.redis_connection import Client
 from streams.engines.redis_keys import FIRST_EPOCH, META_KEY, stream_key
 from streams.engines.redis_rewrite import entries_of
 from streams.errors import LogMismatch
+from streams.log import Consumed
 from streams.partitions import START, partition_of_subject
 
 
@@ -65,10 +66,11 @@ async def standing(system: System) -> Standing:
     async with system.database.transaction(readonly=True) as connection:
         checkpoints = await load_checkpoints(connection, range(system.partitions))
         newest = max(current, await newest_epoch(connection))
-    disagreements: Mapping[int, str] = of_other_epochs(checkpoints.values(), current)
-    if not disagreements:
-        disagreements = await disagreements_of(system.redis, current, consumed_at(checkpoints.values()))
-    return Standing(current, newest, checkpoints, disagreements)
+
+    async def compare(consumed: Mapping[int, Consumed]) -> Mapping[int, str]:
+        return await redis_agreement.disagreements_of(system.redis, current, consumed)
+
+    return Standing(current, newest, checkpoints, await disagreements_of(checkpoints.values(), current, compare))
 
 
 async def compare(system: System, found: Standing, partition: int) -> Compared:

@@ -3,11 +3,12 @@
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
 from operations.connection import Connection
+from projections.agreement import disagreements_with_log
 from projections.changes import PROJECTOR, RESPONDER, SENDER
 from projections.counts import count_conversations, pause_after
 from projections.database import Connection as DatabaseConnection
@@ -33,13 +34,15 @@ class LogStatus:
     """
     The log as it stands: who holds each partition, and each group's lag in each.
 
-    The projector's is there only where Postgres answers too, since its positions stand there.
+    The projector's is there only where Postgres answers too, since its positions stand there; and so is `lost`: the partitions of
+    which the log lost what was folded, and how that shows.
     """
 
     partitions: int
     epoch: int
     holders: Mapping[int, Holder]
     lags: Mapping[str, Mapping[int, Lag]]
+    lost: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def unserved(self) -> list[int]:
@@ -119,8 +122,8 @@ async def status(connection: Connection, totals: Totals | None = None) -> System
 
 
 async def _log(connection: Connection) -> LogStatus:
-    await connection.join()
     log = connection.log
+    await log.join()  # each time, since who watches may see a new generation begin
     lags = {group: await lag_of_group(log, group) for group in (RESPONDER, SENDER)}
     return LogStatus(log.partitions, log.epoch, await log.holders(), lags)
 
@@ -130,7 +133,8 @@ async def _with_projector(connection: Connection, seen: LogStatus, partitions: A
     positions = dict.fromkeys(range(seen.partitions), START)
     positions |= {row["partition"]: row["position"] for row in partitions if row["epoch"] == seen.epoch}
     lags = await lag_after(connection.log, positions)
-    return LogStatus(seen.partitions, seen.epoch, seen.holders, {PROJECTOR: lags, **seen.lags})
+    lost = await disagreements_with_log(connection.database, connection.log)
+    return LogStatus(seen.partitions, seen.epoch, seen.holders, {PROJECTOR: lags, **seen.lags}, lost)
 
 
 async def _rows(connection: Connection, totals: Totals) -> tuple[Any, Any, Mapping[str, int]]:

@@ -1,13 +1,12 @@
 """The projector: folds the log into Postgres, state and checkpoint in one transaction."""
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeAlias
 
 import metrics
 from projections import store
-from projections.agreement import consumed_at, of_other_epochs
+from projections.agreement import Compare, disagreements_of
 from projections.database import COMMAND_TIMEOUT_SECONDS, Connection, Database
 from projections.entries import Entry, Timed, time_of_last_tick, timed, understand, unreadable
 from projections.folding import Fold, fold_batch, fold_silence
@@ -31,9 +30,6 @@ SILENCE_SECONDS = 10.0
 
 DUE_AT_ONCE = 1_000
 """Silent threads that a tick concerns are folded so many at a time."""
-
-Compare: TypeAlias = Callable[[Mapping[int, Consumed]], Awaitable[Mapping[int, str]]]
-"""Where the log does not hold what was consumed: `EventLog.disagreements`."""
 
 
 async def nothing_to_compare(_: Mapping[int, Consumed]) -> Mapping[int, str]:
@@ -84,8 +80,7 @@ class Projector:
         async with self._database.transaction() as connection:
             await store.create_checkpoints(connection, wanted, epoch)
             checkpoints = await store.load_checkpoints(connection, wanted)
-        require_none(of_other_epochs(checkpoints.values(), epoch))
-        await self._require_agreement(checkpoints.values())
+        await self._require_agreement([*checkpoints.values()])
         self._cache.clear()
         self._declined.difference_update(wanted)
         self._checkpoints.update(checkpoints)
@@ -102,14 +97,14 @@ class Projector:
         new = [record for record in records if record.position > self._checkpoints[record.partition].position]
         entries = self._understood(new)
         if entries:
-            await self._require_agreement(self._checkpoints[n] for n in {entry.record.partition for entry in entries})
+            await self._require_agreement([self._checkpoints[n] for n in {entry.record.partition for entry in entries}])
             reached("projector.read")
             with metrics.PROJECTOR_BATCH_SECONDS.of().time():
                 await self._commit_or_divide(entries)
             metrics.PROJECTOR_BATCH_EVENTS.of().observe(len(entries))
 
-    async def _require_agreement(self, checkpoints: Iterable[Checkpoint]) -> None:
-        require_none(await self._compare(consumed_at(checkpoints)))
+    async def _require_agreement(self, checkpoints: Collection[Checkpoint]) -> None:
+        require_none(await disagreements_of(checkpoints, self._epoch(), self._compare))
 
     def _understood(self, records: Sequence[Record]) -> list[Entry]:
         """The entries up to the first, in each partition, that only a newer process may read."""

@@ -12,9 +12,10 @@ from operations.doctor.examine import Check
 from operations.doctor.host_clock import host_clock
 from operations.doctor.left_over import left_over
 from operations.doctor.log_address import log_address
-from operations.doctor.log_record import log_record
+from operations.doctor.log_record import log_epoch, log_record
 from operations.doctor.log_safety import log_safety
 from operations.doctor.log_server import log_server
+from operations.doctor.lost_tail import lost_tail
 from operations.doctor.metrics_port import metrics_port
 from operations.doctor.migrations import migrations
 from operations.doctor.model import model, model_request
@@ -40,7 +41,8 @@ def all_checks(*, model_seconds: float, calls_twilio: bool = False, asks_model: 
         Check("log", log_server, LOG),
         Check("log address", log_address, LOG),
         Check("log safety", log_safety, LOG, after=frozenset({"log"})),
-        Check("log record", log_record, LOG, after=frozenset({"log"})),
+        Check("log epoch", log_epoch, LOG, after=frozenset({"log"})),
+        Check("log record", log_record, LOG, after=frozenset({"log epoch"})),
         Check("host clock", host_clock, LOG, after=frozenset({"log"})),
         Check("clock", clock, LOG, after=frozenset({"log record"})),
         Check("workers", workers, LOG, after=frozenset({"log record"})),
@@ -51,7 +53,8 @@ def all_checks(*, model_seconds: float, calls_twilio: bool = False, asks_model: 
         Check("database role", database_role, READ_MODEL, after=frozenset({"read model"})),
         Check("closed tables", closed_tables, READ_MODEL, after=frozenset({"migrations"})),
         Check("left over", left_over, READ_MODEL, after=frozenset({"migrations"})),
-        Check("read model lag", projector_lag, LOG | READ_MODEL, after=frozenset({"migrations", "log"})),
+        Check("lost tail", lost_tail, LOG | READ_MODEL, after=frozenset({"migrations", "log", "log epoch"})),
+        Check("read model lag", projector_lag, LOG | READ_MODEL, after=frozenset({"migrations", "log", "lost tail"})),
         Check("Twilio account", twilio_account, TWILIO),
         *([Check("Twilio call", twilio_call, TWILIO, after=frozenset({"Twilio account"}))] if calls_twilio else []),
         Check("model", model, MODEL, seconds=model_seconds),

@@ -41,7 +41,7 @@ async def _last_tick_ms(system: System, partition: int, *, since_ms: int, most_p
     newest, pages = "+", 0
     while pages != most_pages:
         with unavailable_on_failure(system.redis):
-            entries = await system.redis.xrevrange(stream_key(partition), newest, f"{since_ms}-0", count=PAGE)
+            entries = await system.redis.xrevrange(stream_key(partition, system.log.epoch), newest, f"{since_ms}-0", count=PAGE)
         for entry_id, fields in entries:
             if name_of(fields.get(FIELD, b"")) == ClockTicked.name:
                 return milliseconds_of_position(position_of_entry_id(entry_id.decode()))

@@ -1,11 +1,20 @@
-"""What the log says of itself: how many partitions it was made with."""
+"""What the log says of itself: how many partitions it was made with, and which generation it is."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from operations.doctor.findings import Finding, Group, error, warning, well
 from operations.doctor.system import System
 from streams.engines.redis_connection import unavailable_on_failure
 from streams.engines.redis_log import META_KEY
+from streams.errors import LogMismatch, LogUnavailable
+
+
+async def log_epoch(system: System) -> Sequence[Finding]:
+    """What looks into the log after this looks into its current generation. A wrong record is the finding of `log_record`."""
+    with suppress(LogMismatch, LogUnavailable):
+        await system.log.join()
+    return []
 
 
 async def log_record(system: System) -> Sequence[Finding]:

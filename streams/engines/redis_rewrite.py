@@ -5,7 +5,7 @@ Nobody reads or appends to the new one before the switch; the old streams are ke
 append to the old one all the while: the switch itself takes along what was appended since the last look.
 """
 
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,10 +133,10 @@ class NewGeneration:
         return answer.decode()
 
 
-def batches(entries: Iterable[Entry]) -> Iterable[list[Entry]]:
+async def batches(entries: AsyncIterator[Entry]) -> AsyncIterator[list[Entry]]:
     """So many as go in one round trip."""
     batch: list[Entry] = []
-    for entry in entries:
+    async for entry in entries:
         batch.append(entry)
         if len(batch) == AT_ONCE:
             yield batch

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
+from redis import Redis
 
 from operations.errors import ActRefused
 from operations.repair import require_room
@@ -13,9 +14,10 @@ from streams import crash_points
 from streams.engines.redis_keys import META_KEY, retired_key, stream_key
 from streams.engines.redis_leases import RedisLeases
 from streams.engines.redis_log import RedisEventLog
+from streams.engines.redis_rewrite import SWITCH_AT_MOST
 from streams.errors import CheckpointAhead, EpochChanged, LogMismatch
 from streams.log import Consumed
-from streams.partitions import START, milliseconds_of_position
+from streams.partitions import SEQUENCE_BITS, START, milliseconds_of_position
 from tests.operations.damaged_log import GROUP, LEASE_SECONDS, DamagedLog, a_damaged_log
 from tests.projections.read_model import PARTITIONS
 from tests.streams.conftest import eventually
@@ -252,6 +254,46 @@ async def test_nothing_that_is_appended_meanwhile_is_lost(damaged: DamagedLog) -
     await damaged.assert_whole()
     assert sum([await damaged.redis.xlen(retired_key(partition, 1)) for partition in range(PARTITIONS)]) > PARTITIONS * 5
     await webhook.close()
+
+
+def appends_right_before_the_switch(damaged: DamagedLog, entries: dict[str, str]) -> None:
+    """Where nothing else can see it: entries by id, in one partition."""
+
+    def append(point: str) -> None:
+        if point == "repair.switching":
+            crash_points.on_reached = lambda _: None
+            with Redis.from_url(damaged.url) as client, client.pipeline(transaction=False) as pipeline:
+                for entry_id, value in entries.items():
+                    pipeline.xadd(stream_key(HERE), {"event": value}, id=entry_id)
+                pipeline.execute()
+
+    crash_points.on_reached = append
+
+
+async def test_what_comes_right_before_the_switch_is_taken_along_by_it(damaged: DamagedLog) -> None:
+    """Also where the clock of the server that took over is behind what was lost."""
+    await damaged.write(3)
+    await damaged.project()
+    last = (await damaged.records(HERE))[-1]
+    await damaged.lose_tail(HERE, keep=0)
+    early, late = milliseconds_of_position(last.position) - 60_000, milliseconds_of_position(last.position) + 60_000
+    appends_right_before_the_switch(damaged, {f"{early}-3": "early", f"{early + 1}-0": "later", f"{late}-7": "last"})
+    await damaged.repair()
+    records = (await damaged.records(HERE))[-3:]
+    assert [each.value for each in records] == [b"early", b"later", b"last"]
+    assert [each.position for each in records] == [last.position + 1, last.position + 2, late << SEQUENCE_BITS | 7]
+    await damaged.assert_whole()
+
+
+async def test_so_much_that_the_switch_cannot_take_it_along_is_copied_first(damaged: DamagedLog) -> None:
+    await damaged.write(3)
+    await damaged.project()
+    await damaged.lose_tail(HERE, keep=1)
+    late = milliseconds_of_position((await damaged.log.heads())[HERE]) + 60_000
+    appends_right_before_the_switch(damaged, {f"{late}-{number}": f"number {number}" for number in range(2 * SWITCH_AT_MOST)})
+    await damaged.repair()
+    assert len(await damaged.records(HERE)) == 6 + 2 * SWITCH_AT_MOST
+    await damaged.assert_whole()
 
 
 async def test_a_partition_that_somebody_serves_is_not_repaired_and_its_worker_is_named(damaged: DamagedLog) -> None:

@@ -62,7 +62,7 @@ def test_what_looks_like_a_test_is_understood_as_one() -> None:
 @pytest.mark.parametrize("heading", MEASURED)
 def test_each_figure_says_how_it_is_measured(heading: str) -> None:
     section = text().partition(f"\n### {heading}\n")[2].partition("\n#")[0]
-    assert re.search(r"`(make|prosa) [^`]+`", section)
+    assert re.search(r"`(make|prosa|python -m) [^`]+`", section)
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)\s]+)\)", text()))))

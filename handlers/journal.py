@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 import tracing
@@ -22,39 +23,76 @@ from telemetry import log
 
 _Result = TypeVar("_Result")
 
-PAUSES = RetryPolicy(base_seconds=0.2, max_seconds=5.0)
+PAUSES = RetryPolicy(base_seconds=0.2, max_seconds=2.0)
+
+TURN_SECONDS = 30.0
+"""Whoever waits so long for a turn tries all the same, should those before it fail for reasons of their own."""
+
+
+class _Outage:
+    """Of the log or of Postgres, as all who wait for it share it."""
+
+    def __init__(self) -> None:
+        self._is_over = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._tries = 0
+
+    def over(self) -> None:
+        """All who wait go on at once."""
+        self._is_over.set()
+
+    async def wait(self) -> None:
+        """
+        Return when it is over, or when it is the caller's turn to try.
+
+        A thousand that each tried by themselves would keep a core busy, and the server when it comes back.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TURN_SECONDS), self._turn:
+                if not self._is_over.is_set():
+                    self._tries += 1
+                    await self._pause(PAUSES.pause_seconds(self._tries, random.random()))  # noqa: S311 - jitter
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._is_over.wait()
 
 
 class Patience:
-    """Does things again until the log and Postgres answer. However many wait for one of them, one line tells that it is away."""
+    """
+    Does things again until the log and Postgres answer.
+
+    However many wait for one of them, one line tells that it is away, and one after the other tries whether it still is.
+    """
 
     def __init__(self) -> None:
-        self._away: set[type[TransientError]] = set()
+        self._away: dict[type[TransientError], _Outage] = {}
 
     async def until_done(self, act: Callable[[], Awaitable[_Result]]) -> _Result:
         """What `act` returns; it must bear being done twice."""
-        attempt, missed = 0, set[type[TransientError]]()
+        missed = set[type[TransientError]]()
         while True:
             try:
                 result = await act()
             except (LogUnavailable, ReadModelUnavailable) as error:
-                attempt += 1
                 missed.add(type(error))
-                self._tell_away(error)
-                await asyncio.sleep(PAUSES.pause_seconds(attempt, random.random()))  # noqa: S311 - jitter
+                await self._outage(error).wait()
             else:
                 self._tell_back(missed)
                 return result
 
-    def _tell_away(self, error: TransientError) -> None:
-        if type(error) not in self._away:
-            self._away.add(type(error))
-            log.warning("waiting", kind=type(error).__name__, reason=str(error))
+    def _outage(self, error: TransientError) -> _Outage:
+        kind = type(error)
+        if kind not in self._away:
+            self._away[kind] = _Outage()
+            log.warning("waiting", kind=kind.__name__, reason=str(error))
+        return self._away[kind]
 
     def _tell_back(self, missed: set[type[TransientError]]) -> None:
-        for kind in missed & self._away:
+        for kind in missed & self._away.keys():
             log.info("going on", kind=kind.__name__)
-        self._away -= missed
+            self._away.pop(kind).over()
 
 
 class Journal:

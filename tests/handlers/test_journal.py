@@ -1,6 +1,7 @@
 """What a handler does with the log and the projection, while one of them is away."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from handlers.journal import Journal, patiently
+from handlers.journal import PAUSES, Journal, Patience, patiently
 from projections.database import Connection, Database
 from projections.progress import Progress
 from projections.reader import Reader
@@ -19,6 +20,7 @@ from streams.log import Appended
 from tests.handlers.world import World, eventually, thread_of
 
 ANA = thread_of(1)
+WAITING = 200
 FACT = AttemptFailed(event="e", group="test", error="ValueError")
 
 
@@ -161,3 +163,24 @@ async def test_what_must_stop_the_process_is_not_waited_out() -> None:
 
     with pytest.raises(ConfigurationError):
         await patiently(misconfigured)
+
+
+async def test_of_the_many_that_wait_for_the_log_one_at_a_time_tries_and_then_all_go_on() -> None:
+    """A thousand that each tried by themselves kept a core busy while the log was away."""
+    patience, tries, is_away = Patience(), 0, True
+
+    async def act() -> None:
+        nonlocal tries
+        tries += 1
+        if is_away:
+            raise LogUnavailable("no connection")
+
+    waiting = [asyncio.create_task(patience.until_done(act)) for _ in range(WAITING)]
+    await eventually(lambda: tries == WAITING)
+    began = time.monotonic()
+    await eventually(lambda: tries >= WAITING + 3)
+    assert time.monotonic() - began > sum(PAUSES.pause_seconds(turn, 1.0) for turn in (1, 2, 3)) * 0.9
+    waiting.pop(0).cancel()
+    is_away = False
+    await eventually(lambda: all(task.done() for task in waiting))
+    assert tries < 2 * WAITING + 10

@@ -116,7 +116,7 @@ class Attempts:
         return False
 
     async def _give_up(self, delivery: Delivery, event: str, view: View, error: str, attempts: int) -> bool:
-        """Name it a dead letter, unless it is the delivered event and is one. True if it is the delivered event itself."""
+        """Name it a dead letter, unless it is the delivered event and is one. True if that is what the delivery is about."""
         if event != delivery.event.id or not _is_dead(view, event, delivery.group):
             kind = f"{delivery.group}:{delivery.event.type}:{error}"
             fingerprint = blake2b(kind.encode(), digest_size=8).hexdigest()
@@ -124,15 +124,20 @@ class Attempts:
             log.error("event.dead_lettered", error=error, attempts=attempts, dead_letter=event)
             self._breaker.forget(delivery.event.subject)
             await self._journal.record(letter, cause=delivery.event)
-        return event == delivery.event.id
+        return event == _meant_by(delivery)
+
+
+def _meant_by(delivery: Delivery) -> str:
+    """The event that is handled: the delivered one, or the one that it sends round again."""
+    data = delivery.event.data
+    return data.event if isinstance(data, RedriveRequested) and delivery.group != SENDER else delivery.event.id
 
 
 def _to_blame(delivery: Delivery, view: View) -> str:
     """What fails and holds the thread up: the event itself, what it sends round again, or the reply at the head."""
     if delivery.group == SENDER:
         return stuck_send(view.state, view.log_time_ms) or delivery.event.id
-    data = delivery.event.data
-    return data.event if isinstance(data, RedriveRequested) else delivery.event.id
+    return _meant_by(delivery)
 
 
 def _counted(view: View, event: str, group: str) -> EventAttempts:

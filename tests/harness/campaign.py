@@ -1,24 +1,31 @@
 """Many trials, several at once, each told in a line that repeats it; what went wrong is kept in a folder."""
 
 import asyncio
+import re
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import asyncpg
 from redis.exceptions import RedisError
 
+from streams import crash_points
 from tests.harness.crashes import Action, Crash, passings
 from tests.harness.faults import FAULTS, Fault
 from tests.harness.nursery import nursery
 from tests.harness.servers import Servers
-from tests.harness.trial import Trial, Verdict
+from tests.harness.system import POINTS
+from tests.harness.trial import SENDS_ARE_UNKNOWN, WHERE_SENDS_ARE_UNKNOWN, Trial, Verdict
 
 AT_ONCE = 4
+SPEC = re.compile(
+    r"(?:crash (?P<point>[\w.]+):(?P<occurrence>\d+) (?P<action>kill|stop|exit)|(?P<name>[\w-]+)) seed (?P<seed>\d+)"
+)
 TROUBLE = (AssertionError, TimeoutError, OSError, RedisError, asyncpg.PostgresError, asyncpg.InterfaceError, aiohttp.ClientError)
 """What ends a trial that cannot be judged: something does not start, or does not answer any more."""
 
@@ -36,14 +43,15 @@ class Planned:
 
 def planned(text: str) -> Planned:
     """`crash POINT:OCCURRENCE ACTION seed N` or `FAULT seed N`. Raises `ValueError`."""
-    *words, is_seed, seed = text.split()
-    if is_seed != "seed":
-        raise ValueError(f"{text!r} has no seed")
-    if words[:1] == ["crash"]:
-        _, place, action = words
-        point, _, occurrence = place.partition(":")
-        return Planned(Crash(point, int(occurrence), Action(action)), int(seed))
-    return Planned(fault_named(" ".join(words)), int(seed))
+    found = SPEC.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(f"{text!r} is none; one looks like {Planned(Crash('sender.called', 2, Action.KILL), 7)}")
+    seed = int(found["seed"])
+    if found["name"]:
+        return Planned(fault_named(found["name"]), seed)
+    if found["point"] not in crash_points.POINTS:
+        raise ValueError(f"there is no crash point {found['point']!r}")
+    return Planned(Crash(found["point"], int(found["occurrence"]), Action(found["action"])), seed)
 
 
 def fault_named(name: str) -> type[Fault]:
@@ -63,11 +71,16 @@ class Campaign:
     at_once: int = AT_ONCE
 
     async def points(self, seed: int) -> dict[str, int]:
-        """How often a calm run passes each point. Raises `AssertionError` where even that one goes wrong."""
-        verdict, system = await self.trial.calm(seed)
+        """How often each point is passed where nothing ends. Raises `AssertionError` where even that goes wrong."""
+        calm, unknown = await asyncio.gather(self._passings(seed), self._passings(seed, **SENDS_ARE_UNKNOWN))
+        return calm | {point: unknown.get(point, 0) for point in WHERE_SENDS_ARE_UNKNOWN}
+
+    async def _passings(self, seed: int, **twilio: Any) -> dict[str, int]:
+        verdict = await self.trial.calm(seed, **twilio)
         assert not verdict.violations, verdict
-        counted = dict(passings(system.points))
-        shutil.rmtree(system.directory)
+        folder = Path(verdict.folder)
+        counted = dict(passings(folder / POINTS))
+        shutil.rmtree(folder)
         return counted
 
     async def run(self, plan: Iterable[Planned], deadline: float = float("inf")) -> list[Verdict]:

@@ -201,10 +201,13 @@ async def who_is_behind(sources: Sources, heads: Mapping[int, int]) -> list[str]
     return behind
 
 
-async def is_quiet(sources: Sources) -> bool:
-    """The read model knows every message that was acknowledged, and nothing in it waits for an answer or for a send."""
-    written = from_ledger(await sources.twilio.ledger())[0]
-    acked = [each.sid for each in written if each.is_acked]
+async def acked_in(sources: Sources) -> list[str]:
+    """The sids of the messages that were acknowledged so far."""
+    return [each.sid for each in from_ledger(await sources.twilio.ledger())[0] if each.is_acked]
+
+
+async def is_quiet(sources: Sources, acked: Sequence[str]) -> bool:
+    """The read model knows all of these messages, and nothing in it waits for an answer or for a send."""
     [row] = await sources.database.fetch(
         "SELECT (SELECT count(*) FROM prosa.replies WHERE status = 'accepted') "
         "+ (SELECT count(*) FROM prosa.threads WHERE awaits_answer_since_ms IS NOT NULL) AS open, "

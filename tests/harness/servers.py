@@ -1,7 +1,7 @@
 """Redis and Postgres for many small systems: a database of each for every system, made in a moment and gone with it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +16,7 @@ from projections.migrate import migrate
 from simulator.servers import EmbeddedPostgres, EmbeddedValkey, free_port
 
 REDIS_DATABASES = 16
+TEMPLATE = "harness_template"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +35,7 @@ class Servers:
     postgres_url: str
     valkey: EmbeddedValkey | None = None
     postgres: EmbeddedPostgres | None = None
-    _template: str = ""
     _free: list[int] = field(default_factory=lambda: list(range(1, REDIS_DATABASES)))
-    _copying: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @asynccontextmanager
     async def stores(self) -> AsyncIterator[Stores]:
@@ -45,22 +44,12 @@ class Servers:
         stores = Stores(_with_path(self.redis_url, str(number)), _with_path(self.postgres_url, name))
         try:
             await _flush(stores.redis_url)
-            await self._copy_template(name)
+            await _administer(self.postgres_url, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
             yield stores
             await _flush(stores.redis_url)
             await _administer(self.postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
         finally:
             self._free.append(number)
-
-    async def _copy_template(self, name: str) -> None:
-        """Postgres copies a template while nobody else does."""
-        async with self._copying:
-            if not self._template:
-                template = f"template_{uuid4().hex}"
-                await _administer(self.postgres_url, f"CREATE DATABASE {template}")
-                await _migrated(_with_path(self.postgres_url, template))
-                self._template = template
-            await _administer(self.postgres_url, f"CREATE DATABASE {name} TEMPLATE {self._template}")
 
 
 @contextmanager
@@ -75,6 +64,8 @@ def servers(directory: Path) -> Iterator[Servers]:
     try:
         valkey.start()
         postgres.start()
+        _elsewhere(lambda: asyncio.run(_administer(postgres.url, f"CREATE DATABASE {TEMPLATE}")))
+        _elsewhere(lambda: migrate(_with_path(postgres.url, TEMPLATE)))
         yield Servers(valkey.url, postgres.url, valkey, postgres)
     finally:
         postgres.stop()
@@ -98,7 +89,7 @@ async def _administer(url: str, command: str) -> None:
         await connection.close()
 
 
-async def _migrated(url: str) -> None:
-    """The migration runs a loop of its own."""
-    with ThreadPoolExecutor(1) as elsewhere:
-        await asyncio.get_running_loop().run_in_executor(elsewhere, migrate, url)
+def _elsewhere(work: Callable[[], object]) -> None:
+    """In a thread without an event loop, since it runs one of its own."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(work).result()

@@ -1,10 +1,8 @@
 """Every crash point, at every time that a calm run passes it, in every manner."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 
 from tests.harness.crashes import Action, Crash
-
-FEW = 3
 
 
 def every_crash(passings: Mapping[str, int], actions: Collection[Action] = (Action.KILL, Action.STOP)) -> list[Crash]:
@@ -17,13 +15,12 @@ def every_crash(passings: Mapping[str, int], actions: Collection[Action] = (Acti
     ]
 
 
-def few_crashes(passings: Mapping[str, int], points: Sequence[str]) -> list[Crash]:
-    """Each of these points near the beginning, in the middle and near the end, killed; and once stopped."""
+def few_crashes(passings: Mapping[str, int], *, stopped: Collection[str]) -> list[Crash]:
+    """Each point once, midway, in the order of the list; those that are named are stopped there too, one passing later."""
     crashes = []
-    for point in points:
-        passed = passings.get(point, 0)
-        if passed:
-            occurrences = sorted({1 + passed * share // (FEW + 1) for share in range(1, FEW + 1)})
-            crashes += [Crash(point, occurrence, Action.KILL) for occurrence in occurrences]
-            crashes.append(Crash(point, occurrences[len(occurrences) // 2], Action.STOP))
+    for point, passed in passings.items():
+        midway = (passed + 1) // 2
+        crashes.append(Crash(point, midway, Action.KILL))
+        if point in stopped and passed > midway:
+            crashes.append(Crash(point, midway + 1, Action.STOP))
     return crashes

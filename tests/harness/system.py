@@ -29,6 +29,7 @@ from tests.harness.servers import Servers, Stores
 
 ACCOUNT, TOKEN = "AC" + "5" * 32, "a token of thirty-two characters or more"
 WEBHOOK, CLOCK, SIMULATOR = "webhook", "clock", "simulator"
+POINTS = "points"
 START_SECONDS, STOP_SECONDS = 30.0, 20.0
 QUICK_DEATH_SECONDS = 1.0
 """A process that lived shorter than this is started again only after as long: what cannot start must not spin."""
@@ -117,7 +118,7 @@ class System:
 
     @property
     def points(self) -> Path:
-        return self.directory / "points"
+        return self.directory / POINTS
 
     @property
     def handler_names(self) -> list[str]:

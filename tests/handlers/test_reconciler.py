@@ -86,6 +86,13 @@ async def test_what_no_webhook_brought_is_appended_with_its_own_time_and_in_orde
     assert [line.body for line in lines] == ["0", "1", "2", "3"]
 
 
+async def test_the_order_is_that_of_writing_however_twilio_lists(desk: Desk) -> None:
+    for number in (2, 0, 3, 1):
+        desk.listing.wrote(f"{number}", ago(minutes=30 - number))
+    await desk.reconcile()
+    assert [line.body for line in await desk.world.history(thread_of(SENDER, ANA))] == ["0", "1", "2", "3"]
+
+
 async def test_what_the_webhook_brought_is_not_appended_again(desk: Desk) -> None:
     sid = desk.listing.wrote("by the webhook", ago(minutes=20))
     await desk.world.write(thread_of(SENDER, ANA), "by the webhook", sid)

@@ -27,10 +27,12 @@ HOUR_MS = 3_600_000
 ACTIVE = given(received("m1"), *answered("r1", "m1"))
 
 
-def reconciled(history: History, name: str, body: str = "Olá", *, sid: str | None = None, late: timedelta) -> History:
+def reconciled(
+    history: History, name: str, body: str = "Olá", *, sid: str | None = None, late: timedelta, source: str = RECONCILER
+) -> History:
     """The history after the reconciler appended a message that Twilio took this long before."""
     told = datetime.fromtimestamp(history.now_ms / 1000, UTC) - late
-    event = event_of(received(name, body, sid=sid), history.entries).model_copy(update={"source": RECONCILER, "time": told})
+    event = event_of(received(name, body, sid=sid), history.entries).model_copy(update={"source": source, "time": told})
     state, partition = fold(history.state, history.partition, event, history.now_ms)
     rows = (*history.rows, *state.changes)
     return replace(history, state=replace(state, changes=()), partition=partition, entries=history.entries + 1, rows=rows)
@@ -72,9 +74,11 @@ def test_a_late_message_is_as_late_by_the_advanced_clock() -> None:
     assert then.state.window_closes_at_ms == then.partition.log_time_ms + WINDOW_MS - HOUR_MS
 
 
-def test_the_wall_clock_of_a_webhook_moves_no_window() -> None:
+@pytest.mark.parametrize("slow", [timedelta(hours=5), timedelta(hours=-5)])
+def test_the_wall_clock_of_a_webhook_moves_no_window(slow: timedelta) -> None:
     """Only Twilio's own date counts, and only the reconciler tells it."""
-    assert ACTIVE.state.window_closes_at_ms == ACTIVE.now_ms + WINDOW_MS
+    then = reconciled(given(), "m1", late=slow, source="prosa/webhook")
+    assert then.state.window_closes_at_ms == then.now_ms + WINDOW_MS
 
 
 # --------------------------------------------------------------------------------------------------- everything else: now

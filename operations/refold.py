@@ -60,7 +60,7 @@ class Refold:
     """
 
     state: ThreadState
-    epoch: int = 0
+    epoch: int = 1
     position: int = START
     known: dict[str, Message] = field(default_factory=dict)
     partition: PartitionState = field(default_factory=PartitionState)

@@ -13,7 +13,7 @@ from projections.rows import load_thread
 from projections.state import Conversation, Status, ThreadState
 from streams.envelope import decode
 from streams.events import Event, MessageReceived, MessageSent, MessageStatusChanged
-from streams.partitions import START, partition_subject
+from streams.partitions import partition_subject
 
 CONVERSATIONS = 2
 """How many of a thread's conversations are folded again; the bound of the cost."""
@@ -64,26 +64,25 @@ async def timeline(connection: Connection, thread: str, *, limit: int = 20) -> T
 
 async def _begun(reading: DatabaseConnection, kept: Refold | None, thread: str, row: Any) -> Refold:
     """What is folded already, unless the read model was made anew since; else what the fold begins with."""
-    if kept and kept.epoch == row["epoch"] and kept.position <= row["position"]:
+    if kept and (kept.epoch, kept.position) <= (row["epoch"], row["position"]):
         return kept
-    openings = await reading.fetch(sql("timeline_beginning"), thread, row["epoch"], row["partition"], CONVERSATIONS + 1)
-    state, after = _before(thread, openings)
-    policy = await reading.fetchrow(sql("timeline_policy"), row["epoch"], row["partition"], after)
-    refold = Refold(state, row["epoch"], after)
+    refold = _before(thread, await reading.fetch(sql("timeline_beginning"), thread, row["partition"], CONVERSATIONS + 1))
+    policy = await reading.fetchrow(sql("timeline_policy"), row["partition"], refold.epoch, refold.position)
     refold.take([_archived(policy)] if policy else [])
     return refold
 
 
 async def _go_on(reading: DatabaseConnection, refold: Refold, row: Any) -> None:
     """Fold what was archived since, up to the position of the thread's row, and the silence that was shown by then."""
-    epoch, partition, until = row["epoch"], row["partition"], row["position"]
-    rows = await reading.fetch(sql("timeline_events"), epoch, partition, refold.state.thread, refold.position, until)
+    partition, until = row["partition"], (row["epoch"], row["position"])
+    places = refold.epoch, refold.position, *until
+    rows = await reading.fetch(sql("timeline_events"), partition, refold.state.thread, *places)
     entries = [_archived(each) for each in rows]
     await _learn_messages(reading, refold, [entry.event for entry in entries])
     refold.take(entries)
-    silence = await reading.fetchval(sql("timeline_silence"), epoch, partition, partition_subject(partition), until)
+    silence = await reading.fetchval(sql("timeline_silence"), partition, partition_subject(partition), *until)
     refold.pass_silence(silence or 0)
-    refold.position = until
+    refold.epoch, refold.position = until
     del refold.steps[:-STEPS]
 
 
@@ -103,14 +102,14 @@ def _keep(refolds: dict[str, Refold], refold: Refold) -> None:
         del refolds[next(iter(refolds))]
 
 
-def _before(thread: str, openings: Sequence[Any]) -> tuple[ThreadState, int]:
-    """What the thread was before the first event that is folded again, and the position before it."""
+def _before(thread: str, openings: Sequence[Any]) -> Refold:
+    """What the thread was before the first event that is folded again, and the place before it."""
     owner = openings[0]["owner"] if openings else "default"
     first = openings[min(CONVERSATIONS, len(openings)) - 1] if openings else None
     if first is None or first["position"] is None or len(openings) <= CONVERSATIONS:
-        return ThreadState(thread, owner), START
+        return Refold(ThreadState(thread, owner))
     ended = Conversation(openings[CONVERSATIONS]["id"], thread, owner, Status.EXPIRED, 0, 0)
-    return ThreadState(thread, owner, ended), first["position"] - 1
+    return Refold(ThreadState(thread, owner, ended), first["epoch"], first["position"] - 1)
 
 
 def _archived(row: Any) -> Archived:

@@ -4,11 +4,17 @@ SELECT checkpoints.partition, checkpoints.epoch, checkpoints.position, checkpoin
        (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now_ms
 FROM checkpoints
 LEFT JOIN LATERAL (
-    SELECT appended_at
-    FROM events
-    WHERE events.epoch = checkpoints.epoch AND events.partition = checkpoints.partition
-      AND events.subject = 'partition/' || checkpoints.partition AND events.type = 'prosa.clock.ticked.v1'
-    ORDER BY events.position DESC
+    SELECT newest.appended_at
+    FROM generate_series(checkpoints.epoch, 1, -1) AS generations (epoch)
+    CROSS JOIN LATERAL (
+        SELECT appended_at
+        FROM events
+        WHERE events.epoch = generations.epoch AND events.partition = checkpoints.partition
+          AND events.subject = 'partition/' || checkpoints.partition AND events.type = 'prosa.clock.ticked.v1'
+        ORDER BY events.position DESC
+        LIMIT 1
+    ) AS newest
+    ORDER BY generations.epoch DESC
     LIMIT 1
 ) AS ticks ON true
 ORDER BY checkpoints.partition

@@ -1,13 +1,13 @@
--- The events that opened the newest conversations of a thread, newest first; an event of another epoch has no position.
-SELECT conversations.id, conversations.owner, events.position
+-- The events that opened the newest conversations of a thread, newest first; one that is not in the archive has no position.
+SELECT conversations.id, conversations.owner, events.epoch, events.position
 FROM conversations
 LEFT JOIN LATERAL (
-    SELECT position
+    SELECT epoch, position
     FROM events
-    WHERE epoch = $2 AND events.partition = $3 AND subject = $1 AND events.id = conversations.id
-    ORDER BY position DESC
+    WHERE events.partition = $2 AND subject = $1 AND events.id = conversations.id
+    ORDER BY epoch DESC, position DESC
     LIMIT 1
 ) AS events ON true
 WHERE thread = $1
 ORDER BY opened_at DESC, conversations.id DESC
-LIMIT $4
+LIMIT $3

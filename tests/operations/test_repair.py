@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 import pytest
 from redis import Redis
 
+from operations.connection import Connection
 from operations.errors import ActRefused
 from operations.repair import require_room
 from operations.repair_findings import compare, standing
+from operations.timeline import timeline
 from projections.archive import ArchiveAltered
 from streams import crash_points
 from streams.engines.redis_keys import META_KEY, retired_key, stream_key
@@ -19,7 +21,7 @@ from streams.errors import CheckpointAhead, EpochChanged, LogMismatch
 from streams.log import Consumed
 from streams.partitions import SEQUENCE_BITS, START, milliseconds_of_position
 from tests.operations.damaged_log import GROUP, LEASE_SECONDS, DamagedLog, a_damaged_log
-from tests.projections.read_model import PARTITIONS
+from tests.projections.read_model import PARTITIONS, thread_in
 from tests.streams.conftest import eventually
 
 HERE = 2
@@ -84,6 +86,21 @@ async def test_what_was_lost_comes_back_and_what_came_since_stays(damaged: Damag
     assert repaired
     assert repaired.epoch == 2
     await damaged.assert_whole()
+
+
+async def test_a_projector_that_runs_folds_nothing_that_comes_after_a_loss(damaged: DamagedLog) -> None:
+    """A failover between two reads: what is read next lies after the cursor, and what was before it is gone."""
+    await damaged.write(2)
+    await damaged.project()
+    projector = damaged.projector()
+    positions = await projector.positions(range(PARTITIONS))
+    await damaged.lose_tail(HERE, keep=1)
+    await damaged.write(1, partitions=[HERE])
+    records = await damaged.log.read(positions, limit=10)
+    assert len(records) == 2
+    with pytest.raises(CheckpointAhead, match=f"partition {HERE}"):
+        await projector.project(records)
+    assert (await standing(damaged.system)).checkpoints[HERE].position == positions[HERE]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -228,6 +245,26 @@ async def test_groups_that_were_lost_too_start_at_the_oldest_entry(damaged: Dama
     await everything(damaged)
     await damaged.repair()
     assert await mark_of(damaged) == (START, 0, 4)
+
+
+async def test_the_story_of_a_thread_goes_on_through_generations(damaged: DamagedLog) -> None:
+    thread = thread_in(HERE)
+    await damaged.write(2, partitions=[HERE])
+    await damaged.project()
+    watching = Connection(damaged.log, damaged.database)
+    before = await timeline(watching, thread)
+    assert [step.name for step in before.steps] == ["message.received"] * 2
+    await tail_of_one(damaged)
+    await damaged.lose_tail(HERE, keep=1)
+    await damaged.repair()
+    again = await timeline(watching, thread)
+    assert (again.steps, again.conversation) == (before.steps, before.conversation)
+    await damaged.write(1, partitions=[HERE])
+    await damaged.project()
+    for connection in (watching, Connection(damaged.log, damaged.database)):
+        after = await timeline(connection, thread)
+        assert after.steps[:2] == before.steps
+        assert [step.name for step in after.steps] == ["message.received"] * 3
 
 
 # ---------------------------------------------------------------------------------------------------- others at the same time

@@ -6,12 +6,16 @@ from hashlib import sha256
 import pytest
 
 from streams.agreement import require_agreement
+from streams.consumer import GroupConsumer
+from streams.delivery import Delivery
+from streams.engines.memory import MemoryOwnership
 from streams.engines.redis_connection import Client
 from streams.engines.redis_log import FIELD, RedisEventLog, stream_key
 from streams.errors import CheckpointAhead
+from streams.events import ClockTicked
 from streams.log import Appended, Consumed
 from streams.partitions import START, entry_id_of_position
-from tests.streams.conftest import PARTITIONS, Engine
+from tests.streams.conftest import PARTITIONS, Engine, eventually
 from tests.streams.test_conformance import HERE, event, everything
 
 
@@ -104,3 +108,54 @@ async def test_a_new_entry_below_what_was_consumed_does_not_hide_the_loss(redis:
     await redis.xadd(stream_key(HERE), {FIELD: b"{}"}, id=f"{(place.position >> 20) - 60_000}-0")
     [(partition, sentence)] = (await redis_log.disagreements({HERE: Consumed(place.position)})).items()
     assert (partition, "ends at" in sentence) == (HERE, True)
+
+
+# ------------------------------------------------------------------------------------------------------------- a group
+
+
+@pytest.fixture
+def fatal() -> list[BaseException]:
+    return []
+
+
+def group(engine: Engine, fatal: list[BaseException]) -> tuple[GroupConsumer, MemoryOwnership]:
+    ownership = MemoryOwnership()
+    names = frozenset({ClockTicked.name})  # whatever contacts write is passed over
+    return GroupConsumer(engine.log, ownership, group="responder", names=names, on_fatal=fatal.append), ownership
+
+
+async def nothing(_: Delivery) -> None:
+    pass
+
+
+async def test_a_group_whose_mark_the_log_lost_does_not_begin(engine: Engine, fatal: list[BaseException]) -> None:
+    places = await appended(engine)
+    await engine.lose_tail(HERE, keep=3)
+    await engine.log.committed("responder")
+    await engine.log.commit("responder", {HERE: places[4].position})
+    consumer, ownership = group(engine, fatal)
+    await consumer.start(nothing)
+    ownership.gain(HERE)
+    await eventually(lambda: bool(fatal))
+    assert isinstance(fatal[0], CheckpointAhead)
+    await consumer.stop()
+
+
+async def test_a_group_that_runs_notices_that_the_log_lost_what_it_read(
+    engine: Engine, fatal: list[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.marks.COMPARE_SECONDS", 0.05)
+    places = await appended(engine)
+    consumer, ownership = group(engine, fatal)
+    await consumer.start(nothing)
+    ownership.gain(HERE)
+
+    async def has_passed_over_everything() -> bool:
+        return (await engine.log.committed("responder"))[HERE].position == places[4].position
+
+    await eventually(has_passed_over_everything)
+    assert not fatal
+    await engine.lose_tail(HERE, keep=3)
+    await eventually(lambda: bool(fatal))
+    assert isinstance(fatal[0], CheckpointAhead)
+    await consumer.stop()

@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from faststream import FastStream
 from structlog.testing import capture_logs
 
 import metrics
-from handlers.processes import build_clock
+from handlers.processes import build_app, build_clock
 from handlers.reconciler import LEFT_TO_THE_WEBHOOK, Reconciler
 from handlers.reconciling import FIRST_LOOK, MOST_PAUSE_SECONDS, OVERLAP, Reconciling, is_configured, patient_twilio_client
 from handlers.twilio_answers import TwilioUnavailable
@@ -21,10 +23,12 @@ from projections.migrate import migrate
 from settings import Settings
 from streams.cancellation import end
 from streams.engines.choose import event_log
-from streams.envelope import decode
+from streams.engines.redis_connection import connect
+from streams.engines.redis_log import FIELD, stream_key
+from streams.envelope import decode, encode, new_event
 from streams.errors import LogUnavailable, ReadModelUnavailable
 from streams.events import ClockTicked, Event, MessageReceived
-from streams.partitions import START
+from streams.partitions import START, partition_subject
 from tests.handlers.raw_server import answering
 from tests.handlers.twilio_list import ACCOUNT, SENDER, TwilioList, a_list, ago
 from tests.handlers.world import PARTITIONS, World, events_of, eventually, thread_of
@@ -273,6 +277,50 @@ async def test_the_clock_reconciles_where_the_settings_say_so(redis_url: str, da
 
 async def ticks_of(settings: Settings, count: int) -> bool:
     return sum(isinstance(event.data, ClockTicked) for event in await read_all(settings)) >= count
+
+
+@asynccontextmanager
+async def running(*applications: FastStream) -> AsyncIterator[None]:
+    for application in applications:
+        await application.start()
+    try:
+        yield
+    finally:
+        for application in applications:
+            await application.stop()
+
+
+async def began_long_ago(settings: Settings) -> None:
+    """Every partition has an entry of two days ago, as if everything had been silent since."""
+    redis = connect(settings.redis_url.get_secret_value(), connections=1, timeout_seconds=5)
+    milliseconds = round(ago(days=2).timestamp() * 1000)
+    for partition in range(settings.stream_partitions):
+        tick = new_event(ClockTicked(nominal=ago(days=2)), subject=partition_subject(partition), source="prosa/clock")
+        await redis.xadd(stream_key(partition), {FIELD: encode(tick)}, id=f"{milliseconds}-0")
+    await redis.aclose()
+
+
+async def test_a_webhook_that_was_down_for_an_hour_has_lost_nothing(redis_url: str, database_url: str) -> None:
+    """Clock and groups on real servers; contacts wrote all the while, and each is answered once, and to all that was written."""
+    await asyncio.to_thread(migrate, database_url)
+    contacts = [f"whatsapp:+55119000010{number:02}" for number in range(8)]
+    async with a_list() as listing:
+        settings = clock_settings(redis_url, database_url, listing, reply_quiet_seconds=1, ai_model="offline")
+        await began_long_ago(settings)
+        for minute in range(60, 2, -2):
+            listing.wrote(f"written {minute} minutes ago", ago(minutes=minute), contact=contacts[minute % len(contacts)])
+        async with running(build_app(settings), build_clock(settings)):
+            writers = {each["from"] for each in listing.messages}
+            await eventually(lambda: {to for to, _ in listing.sent} == writers, within_seconds=30)
+            asked = len(listing.asked)
+            await eventually(lambda: len(listing.asked) >= asked + 3)
+        events = [event for event in await read_all(settings) if event.source == RECONCILER]
+    assert len(listing.sent) == len(writers), "one answer to each"
+    for contact in writers:
+        bodies = [
+            event.data.body for event in events if event.subject.endswith(contact) and isinstance(event.data, MessageReceived)
+        ]
+        assert bodies == [each["body"] for each in listing.messages if each["from"] == contact]
 
 
 async def test_a_twilio_that_hangs_stops_no_tick_and_no_end(redis_url: str, database_url: str) -> None:

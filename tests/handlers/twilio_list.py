@@ -33,6 +33,8 @@ class TwilioList:
     asked: list[Asked] = field(default_factory=list)
     on_asked: list[Any] = field(default_factory=list)
     """Awaited, each once, before a page is answered."""
+    sent: list[tuple[str, str]] = field(default_factory=list)
+    """What we had it send: to whom, and the words."""
 
     def wrote(
         self, body: str, when: datetime, *, contact: str = ANA, changed: Mapping[str, Any] | None = None, **changes: Any
@@ -66,6 +68,9 @@ class TwilioList:
         return list(reversed(self.messages))
 
     async def answer(self, asked: Asked, writer: asyncio.StreamWriter) -> None:
+        if asked.method == "POST":
+            self.sent.append((asked.form["To"], asked.form["Body"]))
+            return await answering(201, {"sid": f"SM{len(self.sent):031x}s", "status": "queued"})(asked, writer)
         self.asked.append(asked)
         if asked.path.endswith("/Media.json"):
             sid = asked.path.split("/")[-2]

@@ -3,17 +3,22 @@
 import asyncio
 from collections.abc import Callable, Mapping
 
+from structlog import get_logger
+
 from streams.agreement import require_agreement
 from streams.crash_points import reached
 from streams.errors import LogUnavailable
 from streams.heartbeat import Heartbeat
-from streams.log import Consumed, EventLog
+from streams.log import Committed, Consumed, EventLog
 from streams.outage import Outage
 from streams.thread_workers import Mark, ThreadWorkers
+from telemetry import ranges
 
 COMMIT_SECONDS = 0.2
 COMPARE_SECONDS = 5.0
 """How soon it is noticed that the log lost what was read of it, where nothing new makes the projector compare."""
+
+log = get_logger("prosa.consumer")
 
 
 class Marks:
@@ -30,8 +35,12 @@ class Marks:
         self._committing = asyncio.Lock()
         self.heartbeat = Heartbeat(f"{group} commits")
 
-    async def commit(self) -> None:
-        """Commit what has moved. One call after the other, so that no older mark lands after a newer one."""
+    async def commit(self) -> bool:
+        """
+        Commit what has moved; false where nothing had, and the log was not asked.
+
+        One call after the other, so that no older mark lands after a newer one.
+        """
         async with self._committing:
             moved = {
                 partition: (workers, workers.mark)
@@ -39,7 +48,7 @@ class Marks:
                 if workers.mark != workers.committed and self._owns(partition)
             }
             if not moved:
-                return
+                return False
             positions = {partition: mark.position for partition, (_, mark) in moved.items()}
             entries = {partition: mark.entries for partition, (_, mark) in moved.items() if mark.entries is not None}
             reached("group.committing")
@@ -47,6 +56,7 @@ class Marks:
             reached("group.committed")
             for workers, mark in moved.values():
                 workers.committed = mark
+            return True
 
     async def commit_regularly(self) -> None:
         outage = Outage(f"group {self._group} cannot commit")
@@ -54,8 +64,8 @@ class Marks:
             self.heartbeat.beat()
             await asyncio.sleep(COMMIT_SECONDS)
             try:
-                await self.commit()
-                outage.over()
+                if await self.commit():
+                    outage.over()
             except LogUnavailable as error:
                 await asyncio.sleep(outage.failed(error))
 
@@ -70,6 +80,7 @@ class Marks:
             try:
                 async with self._committing:
                     marks = await self._log.committed(self._group)
+                    self._tell_set_back(marks)
                     for partition, workers in self._serving.items():
                         self.lag[partition] = marks[partition].lag
                         workers.committed = Mark(marks[partition].position, marks[partition].entries)
@@ -77,3 +88,8 @@ class Marks:
                 await require_agreement(self._log, read)
             except LogUnavailable:
                 continue  # the loop that commits tells of it
+
+    def _tell_set_back(self, marks: Mapping[int, Committed]) -> None:
+        set_back = [p for p, workers in self._serving.items() if marks[p].position < workers.committed.position]
+        if set_back:
+            log.warning("marks were set back, or their group was gone", group=self._group, partitions=ranges(set_back))

@@ -37,6 +37,7 @@ SETTINGS = {
     "LEASE_SECONDS": str(LEASE_SECONDS),
     "TWILIO_TIMEOUT_SECONDS": "1",
     "REPLY_QUIET_SECONDS": "0",
+    "SEND_PROOF_SECONDS": "1",
     "CLOCK_TICK_SECONDS": "1",
     "METRICS_PORT": "0",
 }
@@ -190,6 +191,16 @@ class System:
                     return False
                 marks = {info["name"]: info["last-delivered-id"].decode() for info in infos}
                 if group not in marks or position_of_entry_id(marks[group]) < position_of_entry_id(entry_id):
+                    return False
+        return True
+
+    def are_idle(self) -> bool:
+        """Whether every group has finished everything."""
+        with self.redis as client:
+            for partition in range(PARTITIONS):
+                head = client.xinfo_stream(stream_key(partition))["last-generated-id"]
+                marks = [info["last-delivered-id"] for info in client.xinfo_groups(stream_key(partition))]
+                if len(marks) != len(GROUPS) or set(marks) != {head}:
                     return False
         return True
 

@@ -152,6 +152,7 @@ def _leave_the_zygote(start: Start) -> None:
         os.dup2(file, place)
     os.closerange(3, 4096)
     os.chdir(start["directory"])
+    sys.path[0] = start["directory"]  # where `python -m` looks first
     os.environ.clear()
     os.environ.update(start["environment"])
 

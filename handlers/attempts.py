@@ -80,16 +80,17 @@ class Attempts:
     async def _try_until_done(self, delivery: Delivery) -> None:
         tries, is_done = Counter[str](), False
         while not is_done:
+            was_paused = self._breaker.is_open
             try:
                 await self._handle(delivery)
                 is_done = True
             except (TransientError, FatalError):
                 raise
             except Exception as error:  # noqa: BLE001 - whatever a handler does wrong must not stop its neighbours
-                is_done = await self._failed(delivery, error, tries)
+                is_done = await self._failed(delivery, error, tries, was_paused=was_paused or self._breaker.is_open)
 
-    async def _failed(self, delivery: Delivery, error: Exception, tries: Counter[str]) -> bool:
-        """Count it for what failed; past the limit give that up. True if that is the event itself."""
+    async def _failed(self, delivery: Delivery, error: Exception, tries: Counter[str], *, was_paused: bool) -> bool:
+        """Count it for what failed; past the limit give that up, unless it failed while everything did. True if it is done."""
         name = type(error).__name__
         log.error("attempt.failed", error=name, at=place_of(error))
         event = _to_blame(delivery, await self._journal.look(delivery.event.subject))
@@ -98,7 +99,7 @@ class Attempts:
         counted = max(_counted(view, event, delivery.group).failed, tries[event])
         self._breaker.failed(name, delivery.event.subject)
         if counted >= self._retry.max_attempts:
-            if self._breaker.is_open:
+            if was_paused or self._breaker.is_open:
                 await self._breaker.admit()
             elif await self._give_up(delivery, event, view, name, counted):
                 return True

@@ -35,6 +35,7 @@ class _Streak:
 
     began_at: float
     seen: int
+    failures: int = 0
     witnessed: int = 0
 
 
@@ -108,20 +109,21 @@ class Breaker:
         begun = self._successes if begun is None else begun
         streak = self._streaks.get(thread)
         if streak is None:
-            self._streaks[thread] = _Streak(self._clock(), self._successes)
+            streak = self._streaks[thread] = _Streak(self._clock(), self._successes)
             if len(self._streaks) > STREAKS_KEPT:
                 self._streaks.popitem(last=False)
         elif begun > streak.seen:
             streak.witnessed += 1
             streak.seen = self._successes
+        streak.failures += 1
         self._failures += 1
         self._failing.add(thread)
         if self._failures >= FAILURES_IN_A_ROW and len(self._failing) >= THREADS_IN_A_ROW:
             self.trip(error)
 
     def is_first(self, thread: str) -> bool:
-        """Whether the thread has not failed since it last succeeded."""
-        return thread not in self._streaks
+        """Whether the thread has failed once since it last succeeded, and no more."""
+        return thread in self._streaks and self._streaks[thread].failures == 1
 
     def is_poison(self, thread: str, witnessed: int) -> bool:
         """Whether so many tries failed while others succeeded, or it has lasted too long; never while the group is paused."""

@@ -127,27 +127,29 @@ class Responder:
         lines = await self._journal.history(conversation, [message.event for message in waiting], limit=HISTORY_MESSAGES)
         question = question_of(state, lines, waiting)
         reached("responder.asking")
-        begun = self._breaker.begin()
+        begun, was_paused = self._breaker.begin(), self._breaker.is_open
         try:
             async with typing_shown(self._show_typing, newest_sid(lines, waiting)):
                 answer = await answer_with_retries(self._models, question, limits=self._manner.limits)
             reached("responder.asked")
         except TurnFailed as failed:
-            return await self._failed(cause, state.thread, waiting, failed, begun)
+            self._breaker.failed(failed.error, state.thread, begun)
+            is_their_fault = not was_paused and self._is_their_fault(state.thread, failed)
+            return await self._failed(cause, state.thread, waiting, failed, gives_up=is_their_fault)
         self._breaker.succeeded(state.thread)
         return await self._journal.record(_reply(answer, waiting, is_final), cause=cause, thread=state.thread)
 
-    async def _failed(self, cause: Event, thread: str, waiting: Sequence[Unanswered], failed: TurnFailed, begun: int) -> View:
+    async def _failed(
+        self, cause: Event, thread: str, waiting: Sequence[Unanswered], failed: TurnFailed, *, gives_up: bool
+    ) -> View:
         """Give the messages up, or tell the contact and raise `GroupPaused`, so that they are tried again after a pause."""
-        is_first = self._breaker.is_first(thread)
-        self._breaker.failed(failed.error, thread, begun)
-        if self._is_their_fault(thread, failed):
-            log.warning("reply.failed", error=failed.error, attempts=failed.attempts)
+        log.warning("reply.failed" if gives_up else "reply.postponed", error=failed.error, attempts=failed.attempts)
+        failure = self._failure(waiting, failed, gives_up=gives_up)
+        if gives_up:
             self._breaker.forget(thread)
-            return await self._journal.record(self._failure(waiting, failed, gives_up=True), cause=cause, thread=thread)
-        log.warning("reply.postponed", error=failed.error, attempts=failed.attempts)
-        if is_first and self._manner.failure_sentence:
-            await self._journal.record(self._failure(waiting, failed, gives_up=False), cause=cause, thread=thread)
+            return await self._journal.record(failure, cause=cause, thread=thread)
+        if failure.sentence and self._breaker.is_first(thread):
+            await self._journal.record(failure, cause=cause, thread=thread)
         raise GroupPaused(RESPONDER)
 
     def _is_their_fault(self, thread: str, failed: TurnFailed) -> bool:

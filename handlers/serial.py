@@ -7,9 +7,13 @@ from weakref import WeakValueDictionary
 
 from structlog.contextvars import bound_contextvars
 
+from streams.cancellation import end
 from streams.errors import FatalError, TransientError
 from streams.outage import place_of
 from telemetry import log, thread_hash
+
+LONGEST_SECONDS = 300.0
+"""A whole turn of a model, or the settling of a send, takes less; who is paused longer may be found again by a later tick."""
 
 
 class Serial:
@@ -30,11 +34,24 @@ class Serial:
         """
         Work on those threads that nobody works on, all at once: what a tick found.
 
-        One that fails ends none of the others, and the next tick finds it again. Raises only what must stop the process.
+        One that fails ends none of the others, and the next tick finds it again. So it is with one that takes too long: until it
+        is cut off no other tick of the partition looks for anything. Raises only what must stop the process.
         """
         idle = [thread for thread in threads if thread not in self._locks]
-        outcomes = await asyncio.gather(*(work(thread) for thread in idle), return_exceptions=True)
+
+        async def work_on(thread: str) -> None:
+            await work(thread)
+
+        tasks = [asyncio.create_task(work_on(thread)) for thread in idle]
+        try:
+            if tasks:
+                await asyncio.wait(tasks, timeout=LONGEST_SECONDS)
+        finally:
+            await end(tasks)
+        outcomes = [asyncio.CancelledError() if task.cancelled() else task.exception() for task in tasks]
         for thread, outcome in zip(idle, outcomes, strict=True):
+            if isinstance(outcome, asyncio.CancelledError):
+                log.info("overlooked.cut", thread_hash=thread_hash(thread))
             if isinstance(outcome, FatalError):
                 raise outcome
             if isinstance(outcome, Exception):

@@ -83,13 +83,13 @@ class Faulty(FakeTwilio):
 
 
 class Paused(CrashingJournal):
-    """Once it is paused for longer than its lease, right after a record."""
+    """Once it is paused for longer than its lease, between the grant of an attempt and its call."""
 
     pauses: list[float]
 
-    async def record(self, *args: Any, **more: Any) -> Any:
-        view = await super().record(*args, **more)
-        if self.pauses:
+    async def record(self, data: Any, **more: Any) -> Any:
+        view = await super().record(data, **more)
+        if self.pauses and data.name == "send.started":
             await asyncio.sleep(self.pauses.pop())
         return view
 
@@ -113,7 +113,7 @@ def worker(world: World, twilio: Faulty, dice: random.Random, absence_is_proof: 
     """One that ends somewhere, or sleeps for too long, or whose lease runs out while it works."""
     journal = Paused(world.log, world.progress, Reader(world.database), source="test")
     journal.crash = Crash(dice.randint(2, 40))
-    journal.pauses = [dice.choice([0.0, LEASE, GRACE])]
+    journal.pauses = [dice.choice([0.0, GRACE, GRACE + PROOF])]
     return world.sender(
         twilio=twilio,
         journal=journal,

@@ -84,6 +84,23 @@ async def test_when_the_tick_is_cancelled_so_is_what_it_found() -> None:
     assert sorted(ended) == ["a", "b"]
 
 
+async def test_one_that_takes_too_long_is_cut_off_so_that_later_ticks_look_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("handlers.serial.LONGEST_SECONDS", 0.05)
+    serial, worked = Serial(), list[str]()
+
+    async def work(thread: str) -> None:
+        async with serial.alone(thread):
+            if thread == "paused":
+                await asyncio.Event().wait()
+            worked.append(thread)
+
+    with capture_logs() as lines:
+        await asyncio.wait_for(serial.on_each_idle(["paused", "b"], work), 5)
+    await serial.on_each_idle(["c"], work)
+    assert worked == ["b", "c"]
+    assert [line["event"] for line in lines] == ["overlooked.cut"]
+
+
 async def test_threads_that_nobody_works_on_cost_nothing() -> None:
     serial = Serial()
     for number in range(1000):

@@ -8,7 +8,7 @@ from redis import Redis
 
 from operations.connection import Connection
 from operations.errors import ActRefused
-from operations.repair import require_room
+from operations.repair import Repaired, require_room
 from operations.repair_findings import compare, standing
 from operations.timeline import timeline
 from projections.archive import ArchiveAltered
@@ -419,6 +419,41 @@ class Crash(BaseException):
 
 
 POINTS = [point for point in crash_points.POINTS if point.startswith("repair.")]
+
+
+async def ended_after_the_switch(damaged: DamagedLog) -> None:
+    """The new generation is the current one, the checkpoints are of the one before."""
+
+    def crash(reached: str) -> None:
+        if reached == "repair.switched":
+            raise Crash(reached)
+
+    await damaged.write(4)
+    await damaged.project()
+    await tail(damaged)
+    crash_points.on_reached = crash
+    with pytest.raises(Crash):
+        await damaged.repair()
+    crash_points.on_reached = lambda _: None
+    await damaged.log.start()
+    with pytest.raises(CheckpointAhead, match="the checkpoint is of epoch 1, the log of epoch 2"):
+        await damaged.project()
+
+
+async def test_a_generation_that_is_switched_to_is_not_written_twice(damaged: DamagedLog) -> None:
+    await ended_after_the_switch(damaged)
+    assert await damaged.repair() == Repaired(epoch=2, before=2)
+    await damaged.assert_whole()
+
+
+async def test_a_generation_that_lost_its_tail_before_it_was_finished_is_written_anew(damaged: DamagedLog) -> None:
+    await ended_after_the_switch(damaged)
+    await damaged.lose_tail(HERE, keep=3)
+    await damaged.write(1)
+    repaired = await damaged.repair()
+    assert repaired
+    assert (repaired.epoch, repaired.before) == (3, 2)
+    await damaged.assert_whole()
 
 
 @pytest.mark.parametrize("occurrence", [1, 2, 5])

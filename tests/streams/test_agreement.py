@@ -128,7 +128,10 @@ async def nothing(_: Delivery) -> None:
     pass
 
 
-async def test_a_group_whose_mark_the_log_lost_does_not_begin(engine: Engine, fatal: list[BaseException]) -> None:
+async def test_a_group_whose_mark_the_log_lost_does_not_begin(
+    engine: Engine, fatal: list[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.marks.COMPARE_SECONDS", 3600)
     places = await appended(engine)
     await engine.lose_tail(HERE, keep=3)
     await engine.log.committed("responder")

@@ -103,7 +103,8 @@ def report(found: "Reconciliation") -> Iterator[str]:
     was_fetched = all(each.is_appended for each in found.missed)
     yield f"Twilio holds {_messages(found.held)} to {', '.join(found.senders)}, {_utc(found.since)} to {_utc(found.until)} UTC."
     if not found.missed:
-        yield "All of them are in the log." if found.is_whole else "Of those that were compared, all are in the log."
+        if found.held:
+            yield "All of them are in the log." if found.is_whole else "Of those that were compared, all are in the log."
     else:
         yield f"{len(found.missed)} never reached the log{', and are fetched now' if was_fetched else ''}:"
     for each in found.missed[:SHOWN]:

@@ -234,6 +234,11 @@ def test_a_comparison_that_is_not_whole_says_what_to_do() -> None:
     assert "1 message of the list" in told(unreadable=1)
 
 
+def test_of_nothing_nothing_is_said() -> None:
+    assert "in the log" not in told(held=0)
+    assert "All of them are in the log." in told(held=2)
+
+
 def test_a_long_list_is_cut_on_the_terminal_and_a_message_too_late_is_named() -> None:
     each = Missed("SM1", NOW - timedelta(hours=30), is_appended=True, is_too_late=True)
     shown = told(missed=(each,) * (SHOWN + 5))

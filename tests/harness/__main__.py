@@ -10,8 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tests.harness.campaign import AT_ONCE, Campaign, Planned, campaign, fault_named, planned
-from tests.harness.faults import FAULTS
+from tests.harness.campaign import AT_ONCE, KINDS, Campaign, Planned, campaign, fault_named, planned
 from tests.harness.report import table
 from tests.harness.servers import servers
 from tests.harness.storm import storm
@@ -20,7 +19,7 @@ from tests.harness.trial import Verdict
 
 MINUTES = 45.0
 CRASH = "crash"
-OF_EACH_FAULT = 60
+OF_EACH_FAULT = 8
 """How many trials of each class of fault one round of the whole sweep holds, each with a seed of its own."""
 
 EXAMPLES = """
@@ -46,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
     add("--minutes", type=float, default=MINUTES, help="begin no new trial after so long (45)")
     add("--at-once", type=int, default=AT_ONCE, help="systems at once; they mostly wait (4)")
     add("--only", metavar="SPEC", help="one trial, as the line of an earlier run says it")
-    add("--faults", metavar="NAMES", help=f"only these: {', '.join([CRASH, *(fault.name for fault in FAULTS)])}")
+    add("--faults", metavar="NAMES", help=f"only these: {', '.join([CRASH, *(fault.name for fault in KINDS)])}")
     add("--storm", type=float, metavar="MINUTES", help="one system under one fault after the other, so long")
     add("--directory", type=Path, help="where histories are kept; a new temporary folder otherwise")
     return result
@@ -56,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     try:
         only = planned(arguments.only) if arguments.only else None
-        names = arguments.faults.split(",") if arguments.faults else [CRASH, *(fault.name for fault in FAULTS)]
+        names = arguments.faults.split(",") if arguments.faults else [CRASH, *(fault.name for fault in KINDS)]
         kinds = [fault_named(name) for name in names if name != CRASH]
     except ValueError as mistake:
         sys.stderr.write(f"{mistake}\n")

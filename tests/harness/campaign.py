@@ -4,8 +4,8 @@ import asyncio
 import re
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,10 @@ import asyncpg
 from redis.exceptions import RedisError
 
 from streams import crash_points
+from tests.harness import catalogue
 from tests.harness.crashes import Action, Crash, passings
 from tests.harness.faults import FAULTS, Fault
+from tests.harness.listed_faults import is_in_reach, listed
 from tests.harness.nursery import nursery
 from tests.harness.servers import Servers
 from tests.harness.system import POINTS
@@ -26,6 +28,8 @@ AT_ONCE = 4
 SPEC = re.compile(
     r"(?:crash (?P<point>[\w.]+):(?P<occurrence>\d+) (?P<action>kill|stop|exit)|(?P<name>[\w-]+)) seed (?P<seed>\d+)"
 )
+KINDS: Sequence[type[Fault]] = (*FAULTS, *(listed(kind) for kind in catalogue.FAULTS if is_in_reach(kind) and not kind.may_lose))
+"""Every class of fault that a system must get over by itself: of a log that lost its tail an operator makes a new generation."""
 TROUBLE = (AssertionError, TimeoutError, OSError, RedisError, asyncpg.PostgresError, asyncpg.InterfaceError, aiohttp.ClientError)
 """What ends a trial that cannot be judged: something does not start, or does not answer any more."""
 
@@ -56,10 +60,10 @@ def planned(text: str) -> Planned:
 
 def fault_named(name: str) -> type[Fault]:
     """Raises `ValueError`."""
-    for fault in FAULTS:
+    for fault in KINDS:
         if fault.name == name:
             return fault
-    raise ValueError(f"there is no fault {name!r}; there are {', '.join(fault.name for fault in FAULTS)}")
+    raise ValueError(f"there is no fault {name!r}; there are {', '.join(fault.name for fault in KINDS)}")
 
 
 @dataclass
@@ -122,8 +126,9 @@ async def campaign(
     servers: Servers, directory: Path, tell: Callable[[str], None], at_once: int = AT_ONCE
 ) -> AsyncIterator[Campaign]:
     """With a nursery for as long as this lasts."""
-    async with nursery(directory / "zygote.txt") as children:
-        yield Campaign(Trial(children, servers, directory), tell, at_once)
+    with ExitStack() as stack:
+        async with nursery(directory / "zygote.txt") as children:
+            yield Campaign(Trial(children, servers, directory, stack), tell, at_once)
 
 
 def _until(plan: Iterator[Planned], deadline: float) -> Iterator[Planned]:

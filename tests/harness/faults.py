@@ -1,5 +1,6 @@
 """
 What is done to a system, as small classes. To add a fault: write a class here or in a file of its own, and put it into `FAULTS`.
+Those of servers, links and processes stand in `catalogue.py` and come along by `listed_faults.py`.
 
     class CutDatabase(Fault):
         name = "cut-database"
@@ -34,7 +35,7 @@ class Fault(ABC):
     proxied: ClassVar[Collection[Link]] = ()
     settings: ClassVar[Mapping[str, str]] = {}
     needs_own_servers: ClassVar[bool] = False
-    hold_seconds: ClassVar[tuple[float, float]] = (0.0, 0.5)
+    hold_seconds: tuple[float, float] = (0.0, 0.5)
     """Shortest and longest."""
 
     @abstractmethod
@@ -111,4 +112,4 @@ class KillEverything(Fault):
 
 
 FAULTS: Sequence[type[Fault]] = (KillHandlers, PauseHandlers, KillWebhook, PauseWebhook, KillEverything)
-"""Every class, in the order of the table."""
+"""The classes that are no part of the catalogue."""

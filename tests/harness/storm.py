@@ -44,6 +44,7 @@ def allowed_by(kinds: Sequence[type[Fault]]) -> Allowed:
     return Allowed(
         fates=frozenset(fate for kind in kinds for fate in kind.allowed.fates),
         lost_statuses=any(kind.allowed.lost_statuses for kind in kinds),
+        lost_tail=any(kind.allowed.lost_tail for kind in kinds),
         skipped_events=any(kind.allowed.skipped_events for kind in kinds),
         quotes=all(kind.allowed.quotes for kind in kinds),
     )

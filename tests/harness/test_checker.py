@@ -52,7 +52,7 @@ def told_by(log: Log, accepted: Sequence[Accepted], written: Sequence[Written] =
         accepted=accepted,
         arrived=[each.sid for each in accepted],
         statuses={each.sid: "read" for each in accepted},
-        logged=frozenset(each.sid for each in written),
+        logged=frozenset(each.sid for each in WRITTEN),
         attempts={
             f"{reply}-{part}": Attempt(reply, part, 0.1)
             for reply, parts in {"R1": 1, "R2": 1, "R3": 2}.items()
@@ -241,6 +241,12 @@ def test_what_was_not_acknowledged_may_be_lost_but_not_answered_twice() -> None:
     assert violations(history) == []
     answer = Accepted(BIA, "SM98", "“b2”", "B2")
     assert "answered twice" in told(replace(history, accepted=[*history.accepted, answer, replace(answer, sid="SM99")]))
+
+
+def test_of_what_a_log_lost_with_its_tail_nothing_is_asked_where_that_is_allowed() -> None:
+    history = replace(clean(), written=[*WRITTEN, TOO_LATE])
+    assert "lost" in told(history)
+    assert violations(history, Allowed(lost_tail=True)) == []
 
 
 def test_a_part_that_twilio_could_not_deliver_may_be_sent_again() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from streams import crash_points
-from tests.harness.campaign import Planned, campaign, planned
+from tests.harness.campaign import KINDS, Planned, campaign, planned
 from tests.harness.crashes import Action, Crash
 from tests.harness.faults import FAULTS
 from tests.harness.report import table
@@ -47,7 +47,7 @@ async def test_wherever_a_process_ends_or_pauses_nothing_is_lost_doubled_or_reor
 def test_a_trial_is_repeated_by_its_line() -> None:
     crashes = every_crash({"sender.called": 2, "clock.ticking": 1}, [*Action])
     assert len(crashes) == 9
-    for each in [Planned(crash, 7) for crash in crashes] + [Planned(fault, 12) for fault in FAULTS]:
+    for each in [Planned(crash, 7) for crash in crashes] + [Planned(fault, 12) for fault in KINDS]:
         assert planned(str(each)) == each
 
 

@@ -5,12 +5,15 @@ import json
 import math
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from random import Random
 from types import MappingProxyType
 from typing import Any
+
+import asyncpg
+from redis.exceptions import RedisError
 
 from tests.harness.checker import HARSH, STRICT, Allowed, Fate, fates_of, violations
 from tests.harness.crashes import Action, Crash, fired
@@ -31,6 +34,8 @@ BEFORE_SECONDS = (0.1, 2.0)
 """How long contacts have been writing when something breaks."""
 STOPPED_LEASES = 1.5
 """A process that stopped itself is woken after so many leases, when its partitions have long been taken over."""
+AWAY = (OSError, RedisError, asyncpg.PostgresError, asyncpg.InterfaceError)
+"""What a server that was broken a moment ago may still answer."""
 WOKEN_SECONDS = 1.0
 """How long a process that was paused may do harm before the end is judged."""
 SETTLED_AFTER_SECONDS = 1.5
@@ -73,6 +78,9 @@ class Trial:
     nursery: Nursery
     servers: Servers
     directory: Path
+    stack: ExitStack = field(default_factory=ExitStack)
+    """Where what outlives one trial is left to be stopped."""
+    _breakable: Servers | None = None
     _breaking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def crash(self, crash: Crash, seed: int) -> Verdict:
@@ -124,12 +132,13 @@ class Trial:
         heads: dict[int, int] | None = None
         acked = await acked_in(sources)
         while time.monotonic() < deadline:
-            if await is_quiet(sources, acked):
-                heads = heads if heads is not None else await heads_of(sources)
-                if not await who_is_behind(sources, heads):
-                    history = await history_of(sources, heads, system.ends)
-                    if not violations(history, allowed):
-                        return history
+            with suppress(*AWAY):
+                if await is_quiet(sources, acked):
+                    heads = heads if heads is not None else await heads_of(sources)
+                    if not await who_is_behind(sources, heads):
+                        history = await history_of(sources, heads, system.ends)
+                        if not violations(history, allowed):
+                            return history
             await asyncio.sleep(LOOK_SECONDS)
         return await history_of(sources, heads, system.ends)
 
@@ -162,10 +171,11 @@ class Trial:
 
     @asynccontextmanager
     async def _own_servers(self) -> AsyncIterator[Servers]:
-        """Servers that one trial at a time may break."""
+        """Servers that one trial at a time may break; they run from the first on that needs them."""
         async with self._breaking:
-            with embedded_servers(self.directory / "own servers") as found:
-                yield found
+            if self._breakable is None:
+                self._breakable = self.stack.enter_context(embedded_servers(self.directory / "own servers"))
+            yield self._breakable
 
     def folder(self, spec: str) -> Path:
         """Where a trial leaves what it has seen."""

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from uuid import uuid4
 
+from redis.exceptions import RedisError
+
 from operations.errors import ActRefused
 from operations.repair_findings import Standing, System, digests, first_archived, standing
 from operations.rewrite import Rewrite
@@ -120,7 +122,7 @@ async def _write_anew(system: System, found: Standing, member: str, tell: Told) 
         writings = [await _written(system, found, generation, partition, tell) for partition in range(system.partitions)]
         reached("repair.written")
         await _switch(system, found, generation, member, writings)
-    except ProsaError:
+    except (ProsaError, RedisError):
         await generation.clear()
         raise
     repaired = Repaired(

@@ -70,7 +70,7 @@ async def move_to_epoch(database: Database, epoch: int, seen: Iterable[Checkpoin
         found = await store.lock_checkpoints(connection, expected, **locks)
         for partition, place in expected.items():
             if found.get(partition) != place:
-                raise CheckpointMoved(f"partition {partition}")
+                raise CheckpointMoved(f"partition {partition}: a worker folds it still; stop it, and run this again")
         await connection.execute(sql("move_checkpoints_to_epoch"), epoch, [*expected], [positions[each] for each in expected])
 
 

@@ -17,7 +17,7 @@ from streams.engines.redis_keys import META_KEY, retired_key, stream_key
 from streams.engines.redis_leases import RedisLeases
 from streams.engines.redis_log import RedisEventLog
 from streams.engines.redis_rewrite import SWITCH_AT_MOST
-from streams.errors import CheckpointAhead, EpochChanged, LogMismatch
+from streams.errors import CheckpointAhead, EpochChanged, LogMismatch, LogUnavailable
 from streams.log import Consumed
 from streams.partitions import SEQUENCE_BITS, START, milliseconds_of_position
 from tests.operations.damaged_log import GROUP, LEASE_SECONDS, DamagedLog, a_damaged_log
@@ -399,6 +399,29 @@ async def test_who_served_the_old_generation_ends_and_goes_on_in_the_new_one(dam
     await served.start()
     assert await served.disagreements({HERE: Consumed((await served.heads())[HERE])}) == {}
     await served.close()
+
+
+async def test_a_server_that_is_full_in_the_middle_of_it_gets_its_room_back(damaged: DamagedLog) -> None:
+    await damaged.write(2)
+    await damaged.project()
+    await tail(damaged)
+    await damaged.lose_tail(HERE, keep=1)
+
+    def fill(point: str) -> None:
+        if point == "repair.writing":
+            with Redis.from_url(damaged.url) as client:
+                client.config_set("maxmemory", "1")
+
+    crash_points.on_reached = fill
+    try:
+        with pytest.raises(LogUnavailable, match="OOM"):
+            await damaged.repair()
+    finally:
+        await damaged.redis.config_set("maxmemory", "0")
+    crash_points.on_reached = lambda _: None
+    assert not await damaged.redis.exists(*(stream_key(partition, 2) for partition in range(PARTITIONS)))
+    assert await damaged.repair()
+    await damaged.assert_whole()
 
 
 async def test_a_server_without_room_is_told_before_anything_is_written(damaged: DamagedLog) -> None:

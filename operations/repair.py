@@ -6,37 +6,32 @@ partition meanwhile: the repair holds every lease. A crash at any point leaves t
 whole; to repair again finishes it.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
-from uuid import uuid4
 
 from redis.exceptions import RedisError
 
 from operations.errors import ActRefused
 from operations.repair_findings import Standing, System, digests, first_archived, standing
+from operations.repair_leases import every_lease
 from operations.rewrite import Rewrite
 from projections.archive import ArchivedEntry, archive, move_to_epoch
 from projections.changes import RESPONDER, SENDER
 from projections.database import Database
 from settings import Settings
-from streams.cancellation import end
 from streams.crash_points import reached
 from streams.engines.redis_connection import Client, connect, unavailable_on_failure
 from streams.engines.redis_generations import Generations
 from streams.engines.redis_keys import FIELD, stream_key
-from streams.engines.redis_leases import RedisLeases, holders_of
 from streams.engines.redis_marks import RedisMarks
 from streams.engines.redis_rewrite import Entry, NewGeneration, batches, entries_of, entry_at
 from streams.errors import LeaseLost, ProsaError
-from streams.log import Holder
 from streams.partitions import START
-from telemetry import log, ranges
+from telemetry import log
 
 COMMAND_SECONDS = 10.0
-LOOK_SECONDS = 0.25
 BYTES_OF_AN_ENTRY = 1100
 """Memory that an entry takes in Redis: 7 KB for the seven events of an answered message, and a margin."""
 
@@ -66,7 +61,7 @@ async def repair(system: System, tell: Told) -> Repaired | None:
     """
     with unavailable_on_failure(system.redis):
         await Generations(system.redis, system.partitions).open()
-        async with _every_lease(system) as member:
+        async with every_lease(system) as member:
             found = await standing(system)
             if not found.disagreements:
                 return None
@@ -231,53 +226,6 @@ async def _catch_up(system: System, found: Standing, generation: NewGeneration, 
 
     async for batch in batches(appended()):
         await generation.write(partition, batch)
-
-
-# ----------------------------------------------------------------------------------------------------------------- leases
-
-
-@asynccontextmanager
-async def _every_lease(system: System) -> AsyncIterator[str]:
-    """Hold every partition, so that nobody serves one meanwhile. Raises `ActRefused` while workers do."""
-    leases = RedisLeases(system.redis, f"repair {uuid4()}", system.lease_seconds)
-    partitions = range(system.partitions)
-    held: set[int] = set()
-    waits_until = asyncio.get_running_loop().time() + system.lease_seconds + 1.0
-    renewing: asyncio.Task[None] | None = None
-    try:
-        while len(held) < len(partitions):
-            held |= {takeover.partition for takeover in await leases.claim(partitions, len(partitions))}
-            if len(held) < len(partitions):
-                holders = await holders_of(system.redis, partitions)
-                if asyncio.get_running_loop().time() > waits_until:
-                    raise ActRefused(_served({n: holder for n, holder in holders.items() if n not in held}))
-                await asyncio.sleep(LOOK_SECONDS)
-        renewing = asyncio.create_task(_renew(leases, partitions, system.lease_seconds), name="repair: renew leases")
-        yield leases.member
-    finally:
-        if renewing:
-            await end([renewing])
-        for partition in held:
-            await leases.release(partition)
-        await leases.leave()
-
-
-async def _renew(leases: RedisLeases, partitions: Sequence[int], lease_seconds: float) -> None:
-    """The switch looks for itself whether they were kept."""
-    while True:
-        await asyncio.sleep(lease_seconds / 4)
-        try:
-            await leases.renew(partitions)
-        except ProsaError:
-            continue
-
-
-def _served(holders: Mapping[int, Holder]) -> str:
-    by_member: dict[str, list[int]] = {}
-    for partition, holder in holders.items():
-        by_member.setdefault(holder.member, []).append(partition)
-    told = "; ".join(f"{member} serves {ranges(partitions)}" for member, partitions in sorted(by_member.items()))
-    return f"workers run still: {told}; stop the handlers first"
 
 
 # ------------------------------------------------------------------------------------------------------------ the system

@@ -15,10 +15,9 @@ import asyncpg
 from redis.exceptions import RedisError
 
 from streams import crash_points
-from tests.harness import catalogue
 from tests.harness.crashes import Action, Crash, passings
 from tests.harness.faults import FAULTS, Fault
-from tests.harness.listed_faults import is_in_reach, listed
+from tests.harness.from_catalogue import CLASSES
 from tests.harness.nursery import nursery
 from tests.harness.servers import Servers
 from tests.harness.system import POINTS
@@ -28,7 +27,7 @@ AT_ONCE = 4
 SPEC = re.compile(
     r"(?:crash (?P<point>[\w.]+):(?P<occurrence>\d+) (?P<action>kill|stop|exit)|(?P<name>[\w-]+)) seed (?P<seed>\d+)"
 )
-KINDS: Sequence[type[Fault]] = (*FAULTS, *(listed(kind) for kind in catalogue.FAULTS if is_in_reach(kind) and not kind.may_lose))
+KINDS: Sequence[type[Fault]] = (*FAULTS, *CLASSES)
 """Every class of fault that a system must get over by itself: of a log that lost its tail an operator makes a new generation."""
 TROUBLE = (AssertionError, TimeoutError, OSError, RedisError, asyncpg.PostgresError, asyncpg.InterfaceError, aiohttp.ClientError)
 """What ends a trial that cannot be judged: something does not start, or does not answer any more."""

@@ -1,6 +1,6 @@
 """
 What is done to a system, as small classes. To add a fault: write a class here or in a file of its own, and put it into `FAULTS`.
-Those of servers, links and processes stand in `catalogue.py` and come along by `listed_faults.py`.
+Those of servers, links and processes stand in `catalogue.py` and come along by `from_catalogue.py`.
 
     class CutDatabase(Fault):
         name = "cut-database"

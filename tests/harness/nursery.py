@@ -53,8 +53,7 @@ class Child:
 class Nursery:
     """The zygote, as seen from a test."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pid: int) -> None:
-        self.pid = pid
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
         self._number = 0
@@ -127,7 +126,7 @@ async def nursery(log: Path) -> AsyncIterator[Nursery]:
     try:
         ready = await asyncio.wait_for(reader.readline(), READY_SECONDS)
         assert ready, f"the zygote did not start; it left its words in {log}"
-        found = Nursery(reader, writer, process.pid)
+        found = Nursery(reader, writer)
         listening = asyncio.create_task(found.listen())
         yield found
     finally:

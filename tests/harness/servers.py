@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -64,7 +65,8 @@ def servers(directory: Path) -> Iterator[Servers]:
     try:
         valkey.start()
         postgres.start()
-        _elsewhere(lambda: asyncio.run(_administer(postgres.url, f"CREATE DATABASE {TEMPLATE}")))
+        for command in (f"DROP DATABASE IF EXISTS {TEMPLATE}", f"CREATE DATABASE {TEMPLATE}"):
+            _elsewhere(partial(asyncio.run, _administer(postgres.url, command)))
         _elsewhere(lambda: migrate(_with_path(postgres.url, TEMPLATE)))
         yield Servers(valkey.url, postgres.url, valkey, postgres)
     finally:

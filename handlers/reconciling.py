@@ -66,13 +66,14 @@ class Reconciling:
         Find out how far the first look goes back: a day, or to where the log fell silent if that is longer ago.
 
         The quietest partition tells, since every one is ticked: a webhook that is up again already fills some of them. It never
-        goes back behind the log's first entry: what came before was not ours to answer. Raises `LogUnavailable`.
+        goes back behind the second (so Twilio dates) of the log's first entry: what came before was not ours to answer.
+        Raises `LogUnavailable`.
         """
         heads = await self._log.heads()
         now = await self._now()
         first = await self._log.read(dict.fromkeys(heads, START), limit=1)
         last = await self._log.read({each: head - 1 for each, head in heads.items() if head > START}, limit=1)
-        self._began = min((_moment(record.appended_at_ms) for record in first), default=now)
+        self._began = min((_moment(record.appended_at_ms) for record in first), default=now).replace(microsecond=0)
         silent_since = min((_moment(record.appended_at_ms) for record in last), default=now)
         self._since = since = max(self._began, min(now - FIRST_LOOK, silent_since - OVERLAP))
         return since

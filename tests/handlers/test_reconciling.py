@@ -107,6 +107,17 @@ async def test_it_never_looks_behind_the_beginning_of_the_log(desk: Desk) -> Non
     assert await desk.fetched() == ["to us"]
 
 
+async def test_what_was_written_in_the_first_second_of_the_log_is_fetched(desk: Desk) -> None:
+    """Twilio dates it by whole seconds, and so before the first entry."""
+    await desk.log_began(minutes=10)
+    first = await desk.world.log.read(dict.fromkeys(range(PARTITIONS), START), limit=1)
+    began = min(record.appended_at_ms for record in first)
+    desk.listing.wrote("in the first second", datetime.fromtimestamp(began // 1000, UTC))
+    desk.listing.wrote("to somebody else", datetime.fromtimestamp(began // 1000 - 1, UTC))
+    await desk.reconciling().reconcile()
+    assert await desk.fetched() == ["in the first second"]
+
+
 async def test_an_empty_log_has_missed_nothing(desk: Desk) -> None:
     desk.listing.wrote("to somebody else", ago(minutes=5))
     await desk.reconciling().reconcile()

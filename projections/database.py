@@ -25,6 +25,8 @@ TRANSACTION_POOLER_PORT = 6543
 COMMAND_TIMEOUT_SECONDS = 30.0
 CONNECT_TIMEOUT_SECONDS = 5.0
 CLOSE_TIMEOUT_SECONDS = 2.0
+SILENCE_TIMEOUT_SECONDS = 5.0
+"""For what Postgres answers at once, so that a connection on which nothing arrives any more is given up soon."""
 
 
 @cache
@@ -121,13 +123,32 @@ async def _transaction(connection: Connection, *, readonly: bool) -> AsyncIterat
     passes, and costs no round trip.
     """
     try:
-        await connection.execute(f"BEGIN{' READ ONLY' if readonly else ''}; SET LOCAL search_path = {SCHEMA}")
+        begin = f"BEGIN{' READ ONLY' if readonly else ''}; SET LOCAL search_path = {SCHEMA}"
+        await connection.execute(begin, timeout=SILENCE_TIMEOUT_SECONDS)
         yield
+    except TimeoutError:
+        _give_up(connection)
+        raise
     except BaseException:
-        if not _is_gone(connection):
-            await connection.execute("ROLLBACK")
+        await _roll_back(connection)
         raise
     await connection.execute("COMMIT")
+
+
+async def _roll_back(connection: Connection) -> None:
+    """Where it is not answered, the transaction ends with the connection."""
+    if _is_gone(connection):
+        return
+    try:
+        await connection.execute("ROLLBACK", timeout=SILENCE_TIMEOUT_SECONDS)
+    except TimeoutError:
+        _give_up(connection)
+
+
+def _give_up(connection: Connection) -> None:
+    """Nothing more is asked of it: on a connection that fell silent each question costs its whole limit."""
+    if not _is_gone(connection):
+        connection.terminate()
 
 
 async def _leave_as_it_is(_: asyncpg.Connection) -> None:

@@ -93,6 +93,45 @@ async def test_a_wire_that_hangs_is_an_outage_and_ends_with_it(read_model_url: s
         await database.close()
 
 
+async def test_a_connection_that_fell_silent_is_given_up_soon(read_model_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit of a command is for a slow one; a silent connection costs the short limit, and that once."""
+    monkeypatch.setattr(database_module, "SILENCE_TIMEOUT_SECONDS", 1.5)
+    async with Proxy(read_model_url) as wire:
+        database = Database(wire.url, max_connections=1)
+        await Reader(database).view(0, THREAD)
+        wire.half_open()
+        with pytest.raises(ReadModelUnavailable):
+            await asyncio.wait_for(Reader(database).view(0, THREAD), 2.9)
+        wire.heal()
+        await asyncio.wait_for(Reader(database).view(0, THREAD), 5)
+        await database.close()
+
+
+@pytest.mark.parametrize("fell_silent", ["half_open", "hold"])
+async def test_a_transaction_that_is_cancelled_on_a_silent_connection_ends_soon(
+    read_model_url: str, monkeypatch: pytest.MonkeyPatch, fell_silent: str
+) -> None:
+    monkeypatch.setattr(database_module, "SILENCE_TIMEOUT_SECONDS", 0.3)
+    async with Proxy(read_model_url) as wire:
+        database, inside = Database(wire.url, max_connections=1), asyncio.Event()
+
+        async def stay() -> None:
+            async with database.transaction():
+                inside.set()
+                await asyncio.Event().wait()
+
+        staying = asyncio.create_task(stay())
+        await inside.wait()
+        getattr(wire, fell_silent)()
+        staying.cancel()
+        done, _ = await asyncio.wait([staying], timeout=5)
+        assert done == {staying}
+        assert staying.cancelled()
+        wire.heal()
+        await asyncio.wait_for(Reader(database).view(0, THREAD), 5)
+        await database.close()
+
+
 async def test_a_full_pool_is_an_outage_and_ends_with_it(read_model_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database_module, "COMMAND_TIMEOUT_SECONDS", 0.2)
     database = Database(read_model_url, max_connections=1)

@@ -26,10 +26,12 @@ class Catalogued(Fault):
     kind: ClassVar[Kind]
 
     def __init__(self) -> None:
+        """How long it lasts is drawn with all the rest of it."""
         self._broken = AsyncExitStack()
 
     async def inject(self, system: System, random: Random) -> str:
         fault = self.kind.chosen(random)
+        self.hold_seconds = (fault.seconds, fault.seconds)
         await self._broken.enter_async_context(fault.on(reach_of(system)))
         return str(fault)
 

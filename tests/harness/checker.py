@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from streams.events import SendUnconfirmed
 from tests.harness.history import Accepted, History, Row, Written
 from tests.harness.quotes import answered_in, remembered_in
 from tests.harness.refold import misread
@@ -43,6 +44,10 @@ class Allowed:
     """Whether the log itself may have lost what it had acknowledged: of that nothing is asked, but that it is not doubled."""
     quotes: bool = True
     """Whether each reply quotes what it answers."""
+    failure_sentences: bool = False
+    """Contacts may be told that nobody can answer now: a message of ours that answers nothing."""
+    fetches: bool = False
+    """Whether what Twilio lists and no webhook brought must be there in the end."""
 
 
 STRICT = Allowed()
@@ -56,7 +61,7 @@ def violations(history: History, allowed: Allowed = STRICT) -> list[str]:
         history = replace(history, written=[_as_logged(message, history) for message in history.written])
     fates = fates_of(history)
     told = [
-        *_of_the_log(history),
+        *_of_the_log(history, allowed),
         *_of_the_fates(history, fates, allowed),
         *_of_the_sends(history),
         *_of_the_phones(history),
@@ -120,10 +125,12 @@ def _fates_without_reply(letter: Row | None, conversation: Row | None) -> list[F
     return []
 
 
-def _of_the_log(history: History) -> Iterator[str]:
+def _of_the_log(history: History, allowed: Allowed) -> Iterator[str]:
     for message in history.written:
         if message.is_acked and message.sid not in history.logged:
             yield f"lost: {message.sid} was acknowledged and is not in the log"
+        if allowed.fetches and not message.is_acked and message.sid not in history.logged:
+            yield f"lost: {message.sid} is listed by Twilio and was not fetched"
 
 
 def _of_the_fates(history: History, fates: Mapping[str, Sequence[Fate]], allowed: Allowed) -> Iterator[str]:
@@ -142,6 +149,7 @@ def _of_the_sends(history: History) -> Iterator[str]:
     attempts = Counter(message.attempt for message in history.accepted)
     yield from (f"sent twice: attempt {attempt}" for attempt, count in attempts.items() if count > 1 or not attempt)
     parts: Counter[tuple[str, int]] = Counter()
+    taken: set[tuple[str, int]] = set()
     never_sent = {row["id"]: row["status"] for row in history.replies if row["status"] in NEVER_SENT}
     for message in history.accepted:
         attempt = history.attempts.get(message.attempt)
@@ -150,8 +158,11 @@ def _of_the_sends(history: History) -> Iterator[str]:
             continue
         if history.statuses.get(message.sid) not in UNDELIVERED:
             parts[attempt.reply, attempt.part] += 1
-        if attempt.part and not parts[attempt.reply, attempt.part - 1]:
+        taken.add((attempt.reply, attempt.part))
+        if attempt.part and (attempt.reply, attempt.part - 1) not in taken:
             yield f"out of order: part {attempt.part} of reply {attempt.reply} before the one before it"
+        if attempt.outcome == SendUnconfirmed.name:
+            yield f"unconfirmed: {message.sid} is listed by Twilio, and was left to a person"
         if attempt.reply in never_sent:
             yield f"{never_sent[attempt.reply]}: {message.sid} was sent of reply {attempt.reply}"
     yield from (f"sent twice: part {part} of reply {reply}" for (reply, part), count in parts.items() if count > 1)
@@ -218,25 +229,35 @@ def _of_one_phone(history: History, contact: str, fates: Mapping[str, Sequence[F
     asked = [message.body for message in written if message.is_acked and times[message.body]]
     if first_quoted != asked:
         yield f"out of order: {contact} wrote {asked} and was answered {first_quoted}"
-    yield from _of_what_was_before(history, contact, written, delivered)
+    yield from _of_what_was_before(history, contact, written, delivered, allowed)
 
 
 def _of_what_was_before(
-    history: History, contact: str, written: Sequence[Written], delivered: Sequence[Accepted]
+    history: History, contact: str, written: Sequence[Written], delivered: Sequence[Accepted], allowed: Allowed
 ) -> Iterator[str]:
-    """Each reply quotes something, and remembers the message that stands in the log before the first that it answers."""
+    """
+    Each reply quotes something, and remembers the message that stands in the log before the first that it answers.
+
+    Failure sentences quote nothing; a second one is told only after an answer.
+    """
+    was_sentence = False
     said: dict[str, list[Accepted]] = {}
     for message in delivered:
         attempt = history.attempts.get(message.attempt)
         said.setdefault(attempt.reply if attempt else message.sid, []).append(message)
     known = [message for message in written if message.is_acked or message.sid in history.logged]
     asked = [message.body for message in known]
+    kinds = {row["id"]: row["kind"] for row in history.replies}
     for reply, messages in said.items():
         quotes = [quote for message in messages for quote in answered_in(message.body)]
         remembered = [told for message in messages if (told := remembered_in(message.body))]
-        if not quotes:
+        is_sentence = allowed.failure_sentences and kinds.get(reply) == "failure_sentence"
+        if is_sentence and was_sentence:
+            yield f"stray: {contact} was told of a failure twice by {messages[0].sid}"
+        was_sentence = is_sentence
+        if not quotes and not is_sentence:
             yield f"stray: {contact} received {messages[0].sid}, which answers nothing"
-        elif quotes[0] in asked and asked.index(quotes[0]) > 0:
+        elif quotes and quotes[0] in asked and asked.index(quotes[0]) > 0:
             before = known[asked.index(quotes[0]) - 1]
             is_said_in_full = all(each.is_acked for each in known) and _is_complete(history, reply, messages)
             if is_said_in_full and remembered != [before.body]:

@@ -60,6 +60,8 @@ class Attempt:
     reply: str
     part: int
     seconds: float | None = None
+    outcome: str = ""
+    """The name of the event that told."""
 
 
 @dataclass(frozen=True)
@@ -258,5 +260,6 @@ def _attempts(events: Sequence[tuple[Record, Event]]) -> dict[str, Attempt]:
             case Sent() | SendRejected() | SendDisproved() | SendUnconfirmed() | SendCancelled() as data:
                 if data.attempt in started and attempts[data.attempt].seconds is None:
                     at_ms, begun = started[data.attempt]
-                    attempts[data.attempt] = Attempt(begun.reply, begun.part, (record.appended_at_ms - at_ms) / 1000)
+                    seconds = (record.appended_at_ms - at_ms) / 1000
+                    attempts[data.attempt] = Attempt(begun.reply, begun.part, seconds, event.data.name)
     return attempts

@@ -38,6 +38,12 @@ class PhoneCompany:
             entries: list[dict[str, Any]] = (await response.json())["entries"]
         return entries
 
+    async def tally(self) -> dict[str, int]:
+        """How often each fault happened."""
+        async with self.session.get("/simulator/tally") as response:
+            happened: dict[str, int] = await response.json()
+        return happened
+
     async def break_down(self, **faults: Any) -> None:
         """What Twilio does wrong from now on; nothing without faults."""
         async with self.session.post("/simulator/faults", json=faults) as response:

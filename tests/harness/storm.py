@@ -18,7 +18,7 @@ SETTLED_SECONDS = 120.0
 async def storm(trial: Trial, seed: int, seconds: float, kinds: Sequence[type[Fault]], tell: Callable[[str], None]) -> Verdict:
     """Faults of these kinds, drawn from the seed, for so long. Those that need servers of their own are left out."""
     random = Random(seed)  # noqa: S311 - repeatable, not secret
-    kinds = [kind for kind in kinds if not kind.needs_own_servers]
+    kinds = [kind for kind in kinds if not kind.needs_own_servers and not kind.settings]
     spec = f"storm of {seconds:.0f} s seed {seed}"
     contacts = contacts_of(seed, max(1, round(seconds * CONTACTS_PER_SECOND)), seconds)
     injected = 0
@@ -46,5 +46,6 @@ def allowed_by(kinds: Sequence[type[Fault]]) -> Allowed:
         lost_statuses=any(kind.allowed.lost_statuses for kind in kinds),
         lost_tail=any(kind.allowed.lost_tail for kind in kinds),
         skipped_events=any(kind.allowed.skipped_events for kind in kinds),
+        failure_sentences=any(kind.allowed.failure_sentences for kind in kinds),
         quotes=all(kind.allowed.quotes for kind in kinds),
     )

@@ -169,6 +169,8 @@ class System:
                 "TWILIO_AUTH_TOKEN": TOKEN,
                 "PUBLIC_BASE_URL": public,
                 "TWILIO_API_URL": self._urls[Link.TWILIO],
+                "OPENAI_BASE_URL": f"http://127.0.0.1:{self.simulator_port}/model/v1",
+                "OPENAI_API_KEY": "any",
                 "REDIS_URL": self._urls[Link.LOG],
                 "DATABASE_URL": self._urls[Link.DATABASE],
                 **self.settings,

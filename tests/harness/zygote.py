@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from tests.harness.crashes import Action, Crash, arm
+from tests.harness.haste import hasten
 
 HEAVY = (
     "aiohttp",
@@ -130,6 +131,7 @@ def become(start: Start) -> None:
         if start["points"]:
             crash = Crash(start["crash"][0], start["crash"][1], Action(start["crash"][2])) if start["crash"] else None
             arm(Path(start["points"]), crash)
+        hasten(start["environment"])
         code = _run(start["arguments"][0])
     finally:
         sys.stdout.flush()

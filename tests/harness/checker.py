@@ -7,7 +7,7 @@ must tell the same story, and be what a pure fold of the log gives.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -75,7 +75,9 @@ def violations(history: History, allowed: Allowed = STRICT) -> list[str]:
     if not allowed.skipped_events:
         told += [f"left over: skipped event {row['partition']}/{row['position']}" for row in history.skipped_events]
     if not allowed.fates & {Fate.DEAD_LETTERED, Fate.EXPIRED}:
-        told += [f"left over: dead letter {row['event_id']} of {row['consumer_group']}" for row in history.dead_letters]
+        left = {row["event_id"] for row in history.replies if row["id"] in _doubtful(history)}
+        letters = [row for row in history.dead_letters if row["event_id"] not in left]
+        told += [f"left over: dead letter {row['event_id']} of {row['consumer_group']}" for row in letters]
     return told
 
 
@@ -88,6 +90,7 @@ def fates_of(history: History) -> dict[str, list[Fate]]:
     letters = {row["event_id"]: row for row in history.dead_letters}
     conversations = {row["id"]: row for row in history.conversations}
     covering: dict[str, list[Row]] = {}
+    doubtful = _doubtful(history)
     for reply in history.replies:
         if reply["status"] not in NEVER_SENT:
             for event in reply["answers"]:
@@ -96,19 +99,24 @@ def fates_of(history: History) -> dict[str, list[Fate]]:
     for row in history.messages:
         if row["direction"] == "inbound":
             event = row["event_id"]
-            found = [fate for reply in covering.get(event, ()) if (fate := _fate_by(reply))]
+            found = [fate for reply in covering.get(event, ()) if (fate := _fate_by(reply, doubtful))]
             if not covering.get(event):
                 found = _fates_without_reply(letters.get(event), conversations.get(row["conversation_id"]))
             fates.setdefault(row["sid"], []).extend(found)
     return fates
 
 
-def _fate_by(reply: Row) -> Fate | None:
+def _doubtful(history: History) -> frozenset[str]:
+    """Replies that were left to a person; a paused worker may tell afterwards that it has not called, too late for a resend."""
+    return frozenset(each.reply for each in history.attempts.values() if each.outcome == SendUnconfirmed.name)
+
+
+def _fate_by(reply: Row, doubtful: Collection[str]) -> Fate | None:
     match reply["status"]:
         case "sent" | "cancelled":
             return Fate.ANSWERED
         case "failed":
-            return Fate.DEAD_LETTERED
+            return Fate.UNCONFIRMED if reply["id"] in doubtful else Fate.DEAD_LETTERED
         case "unconfirmed":
             return Fate.UNCONFIRMED
         case _:

@@ -51,6 +51,8 @@ class Accepted:
     body: str
     attempt: str
     at: float = 0.0
+    fault: str = ""
+    """What Twilio did wrong as it took it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +171,8 @@ def from_ledger(entries: Sequence[Row]) -> tuple[list[Written], list[Accepted], 
                 written.append(Written(details["address"], sid, details["message"]["body"], sid in acked, entry["at"]))
             case "message_accepted":
                 message = details["message"]
-                accepted.append(Accepted(message["recipient"], sid, message["body"], _attempt(message), entry["at"]))
+                fault = details.get("fault") or ""
+                accepted.append(Accepted(message["recipient"], sid, message["body"], _attempt(message), entry["at"], fault))
             case "message_arrived":
                 arrived.append(sid)
             case "status_changed":

@@ -46,12 +46,13 @@ def _line(name: str, verdicts: Sequence[Verdict]) -> tuple[str, ...]:
         str(sum(law not in named for law in laws)),
         str(sum(verdict.unconfirmed for verdict in verdicts)),
         str(sum(verdict.dead_lettered for verdict in verdicts)),
-        *_quantiles([each.recovery_seconds or 0.0 for each in waits if not each.is_settling]),
-        *_quantiles([each.recovery_seconds or 0.0 for each in waits if each.is_settling]),
+        *quantiles([each.recovery_seconds or 0.0 for each in waits if not each.is_settling]),
+        *quantiles([each.recovery_seconds or 0.0 for each in waits if each.is_settling]),
     )
 
 
-def _quantiles(seconds: Sequence[float]) -> tuple[str, str, str]:
+def quantiles(seconds: Sequence[float]) -> tuple[str, str, str]:
+    """The median, the 95th of a hundred, the longest."""
     if not seconds:
         return ("-", "-", "-")
     ordered = sorted(seconds)

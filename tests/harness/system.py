@@ -31,6 +31,8 @@ ACCOUNT, TOKEN = "AC" + "5" * 32, "a token of thirty-two characters or more"
 WEBHOOK, CLOCK, SIMULATOR = "webhook", "clock", "simulator"
 POINTS = "points"
 START_SECONDS, STOP_SECONDS = 30.0, 20.0
+IDLE_SECONDS = 2.0
+"""A connection that rested longer is not used again: the server ends it after five, perhaps just as a request is on its way."""
 QUICK_DEATH_SECONDS = 1.0
 """A process that lived shorter than this is started again only after as long: what cannot start must not spin."""
 
@@ -153,12 +155,11 @@ class System:
         for link in self.proxied:
             self.links[link] = await stack.enter_async_context(Proxy(targets[link], self.seed))
         self._urls = {link: self.links[link].url if link in self.links else target for link, target in targets.items()}
-        session = aiohttp.ClientSession(targets[Link.TWILIO], trust_env=False)
-        self.twilio = PhoneCompany(await stack.enter_async_context(session))
+        self.twilio = PhoneCompany(await stack.enter_async_context(_session(targets[Link.TWILIO])))
         self.redis = await stack.enter_async_context(Redis.from_url(self.stores.redis_url))
         pool = asyncpg.create_pool(self.stores.database_url, min_size=0, max_size=2)
         self.database = await stack.enter_async_context(pool)
-        self.web = await stack.enter_async_context(aiohttp.ClientSession(targets[Link.WEBHOOK], trust_env=False))
+        self.web = await stack.enter_async_context(_session(targets[Link.WEBHOOK]))
 
     def _plan(self) -> None:
         public = f"http://127.0.0.1:{self.webhook_port}"
@@ -273,6 +274,11 @@ class System:
     def output(self, name: str) -> str:
         """What it said so far."""
         return (self.directory / f"{name}.txt").read_text(encoding="utf-8", errors="replace")
+
+
+def _session(url: str) -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(keepalive_timeout=IDLE_SECONDS)
+    return aiohttp.ClientSession(url, trust_env=False, connector=connector)
 
 
 def clean_environment(**settings: str) -> dict[str, str]:

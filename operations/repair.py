@@ -26,7 +26,7 @@ from streams.engines.redis_connection import Client, connect, unavailable_on_fai
 from streams.engines.redis_generations import Generations
 from streams.engines.redis_keys import FIELD, stream_key
 from streams.engines.redis_marks import RedisMarks
-from streams.engines.redis_rewrite import Entry, NewGeneration, batches, entries_of, entry_at
+from streams.engines.redis_rewrite import Entry, NewGeneration, Written, batches, entries_of, entry_at
 from streams.errors import LeaseLost, ProsaError
 from streams.partitions import START
 from telemetry import log
@@ -202,10 +202,8 @@ async def _switch(system: System, found: Standing, generation: NewGeneration, me
     """Take along what webhooks appended meanwhile, and begin the new generation, in one step."""
     while True:
         reached("repair.switching")
-        answer = await generation.switch(
-            member, [writing.copied for writing in writings], [writing.rewrite.last for writing in writings]
-        )
-        match answer:
+        written = [Written(each.copied, each.rewrite.last, each.rewrite.entries) for each in writings]
+        match await generation.switch(member, written):
             case "switched":
                 log.warning("the log has a new generation", epoch=generation.epoch, before=found.epoch)
                 return

@@ -20,20 +20,30 @@ AT_ONCE = 500
 SWITCH_AT_MOST = 2000
 """Entries that the switch itself may take along, so that it holds the server up for milliseconds only."""
 
+CLEAR = """
+local current = tonumber(redis.call('HGET', KEYS[1], 'epoch') or ARGV[1])
+for i = 2, #KEYS do
+  if tonumber(ARGV[i]) > current then redis.call('UNLINK', KEYS[i]) end
+end
+"""
+
 SWITCH = f"""
 local meta, from, to, member, count = KEYS[1], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 if redis.call('HGET', meta, 'epoch') ~= from then return 'epoch' end
 local tails, total = {{}}, 0
 for n = 0, count - 1 do
-  local old, lease = KEYS[2 + n * 4], KEYS[5 + n * 4]
+  local old, new, lease = KEYS[2 + n * 4], KEYS[3 + n * 4], KEYS[5 + n * 4]
   if redis.call('GET', lease) ~= member then return 'lease' end
-  tails[n] = redis.call('XRANGE', old, '(' .. ARGV[5 + n * 2], '+', 'COUNT', {SWITCH_AT_MOST})
+  local newest = redis.call('XREVRANGE', new, '+', '-', 'COUNT', 1)[1]
+  local top = newest and newest[1] or '0-0'
+  if redis.call('XLEN', new) ~= tonumber(ARGV[7 + n * 3]) or top ~= ARGV[6 + n * 3] then return 'altered' end
+  tails[n] = redis.call('XRANGE', old, '(' .. ARGV[5 + n * 3], '+', 'COUNT', {SWITCH_AT_MOST})
   total = total + #tails[n]
 end
 if total >= {SWITCH_AT_MOST} then return 'behind' end
 for n = 0, count - 1 do
   local old, new, retired = KEYS[2 + n * 4], KEYS[3 + n * 4], KEYS[4 + n * 4]
-  local ms, sequence = string.match(ARGV[6 + n * 2], '(%d+)-(%d+)')
+  local ms, sequence = string.match(ARGV[6 + n * 3], '(%d+)-(%d+)')
   ms, sequence = tonumber(ms), tonumber(sequence)
   for _, entry in ipairs(tails[n]) do
     local own_ms, own_sequence = string.match(entry[1], '(%d+)-(%d+)')
@@ -85,6 +95,15 @@ async def entry_at(client: Client, key: str, position: int) -> Entry | None:
     return Entry(position, found[0][1] or {}) if found else None
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One stream of a new generation: up to where the old one was copied to it, where it ends, and how many entries it has."""
+
+    copied: int
+    top: int
+    entries: int
+
+
 class NewGeneration:
     """A generation that is being written. Every method raises what the client raises."""
 
@@ -93,14 +112,14 @@ class NewGeneration:
         self.before = before
         self._client = client
         self._partitions = partitions
+        self._clear = client.register_script(CLEAR)
         self._switch = client.register_script(SWITCH)
 
     async def clear(self) -> None:
-        """Remove what an unfinished try has left, unless it was switched to after all."""
-        current = await self._client.hget(META_KEY, "epoch")
-        epochs = range((self.before if current is None else int(current)) + 1, self.epoch + 1)
-        if keys := [stream_key(partition, epoch) for epoch in epochs for partition in range(self._partitions)]:
-            await self._client.unlink(*keys)
+        """Remove what an unfinished try has left, unless it was switched to after all: in one step, since that may come late."""
+        epochs = [epoch for epoch in range(self.before + 1, self.epoch + 1) for _ in range(self._partitions)]
+        partitions = [*range(self._partitions)] * (self.epoch - self.before)
+        await self._clear(keys=[META_KEY, *map(stream_key, partitions, epochs)], args=[self.before, *epochs])
 
     async def write(self, partition: int, entries: Collection[Entry]) -> None:
         """Add entries; they are durable when this returns."""
@@ -116,19 +135,21 @@ class NewGeneration:
             entry_id, count = entry_id_of_position(mark.position), mark.entries or 0
             await self._client.execute_command("XGROUP CREATE", key, group, entry_id, "MKSTREAM", "ENTRIESREAD", count)
 
-    async def switch(self, member: str, copied: Sequence[int], tops: Sequence[int]) -> str:
+    async def switch(self, member: str, written: Sequence[Written]) -> str:
         """
-        Take along what the old streams have after `copied`, and begin the new generation, whose streams end at `tops`.
+        Take along what the old streams have since they were copied, and begin the new generation.
 
         Returns `switched`; or, with nothing done: `behind` where too much is to be taken along, `lease` where not every lease is
-        held by this member any more, `epoch` where another generation has begun.
+        held by this member any more, `epoch` where another generation has begun, `altered` where the new streams are not what was
+        written: a switch whose answer was lost may run after its generation was cleared, and another repair may have cleared it.
         """
         keys = [META_KEY]
         places: list[Any] = []
         for partition in range(self._partitions):
             keys += [stream_key(partition, self.before), stream_key(partition, self.epoch)]
             keys += [retired_key(partition, self.before), lease_key(partition)]
-            places += [entry_id_of_position(copied[partition]), entry_id_of_position(tops[partition])]
+            each = written[partition]
+            places += [entry_id_of_position(each.copied), entry_id_of_position(each.top), each.entries]
         answer: bytes = await self._switch(keys=keys, args=[self.before, self.epoch, member, self._partitions, *places])
         return answer.decode()
 

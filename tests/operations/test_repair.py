@@ -1,10 +1,11 @@
 """A log that lost its tail, or everything, is made whole: nothing acknowledged that stands anywhere is lost."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
 import pytest
 from redis import Redis
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from operations.connection import Connection
 from operations.errors import ActRefused
@@ -16,8 +17,8 @@ from streams import crash_points
 from streams.engines.redis_keys import META_KEY, retired_key, stream_key
 from streams.engines.redis_leases import RedisLeases
 from streams.engines.redis_log import RedisEventLog
-from streams.engines.redis_rewrite import SWITCH_AT_MOST
-from streams.errors import CheckpointAhead, EpochChanged, LogMismatch, LogUnavailable
+from streams.engines.redis_rewrite import SWITCH_AT_MOST, NewGeneration, Written
+from streams.errors import CheckpointAhead, EpochChanged, LeaseLost, LogMismatch, LogUnavailable
 from streams.log import Consumed
 from streams.partitions import SEQUENCE_BITS, START, milliseconds_of_position
 from tests.operations.damaged_log import GROUP, LEASE_SECONDS, DamagedLog, a_damaged_log
@@ -182,6 +183,22 @@ async def test_an_archive_that_was_pruned_altogether_is_no_reason_for_a_false_al
     await damaged.project()
     async with damaged.database.transaction() as connection:
         await connection.execute("DELETE FROM events")
+    await damaged.project()
+    assert await damaged.repair() is None
+
+
+async def test_poison_whose_bytes_are_gone_stays_out_and_the_log_is_whole_without_it(damaged: DamagedLog) -> None:
+    """It was the last that was folded: what the checkpoint stands at can be compared by its place only."""
+    await damaged.write(2)
+    await damaged.write_poison(HERE)
+    await damaged.project()
+    await damaged.lose_tail(HERE, keep=2)
+    async with damaged.database.transaction() as connection:
+        await connection.execute("DELETE FROM skipped_events")
+    repaired = await damaged.repair()
+    assert repaired
+    assert repaired.left_out == 1
+    await damaged.write(1)
     await damaged.project()
     assert await damaged.repair() is None
 
@@ -420,6 +437,59 @@ async def test_a_server_that_is_full_in_the_middle_of_it_gets_its_room_back(dama
         await damaged.redis.config_set("maxmemory", "0")
     crash_points.on_reached = lambda _: None
     assert not await damaged.redis.exists(*(stream_key(partition, 2) for partition in range(PARTITIONS)))
+    assert await damaged.repair()
+    await damaged.assert_whole()
+
+
+async def test_a_switch_that_the_server_makes_after_its_generation_was_cleared_changes_nothing(
+    damaged: DamagedLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was sent to a server that hung, and given up: what it finds at last is not what was written."""
+    await damaged.write(2)
+    await damaged.project()
+    await tail_of_one(damaged)
+    await damaged.lose_tail(HERE, keep=1)
+    await damaged.write(1)
+    switch, clear = NewGeneration.switch, NewGeneration.clear
+    late, answers = list[tuple[NewGeneration, str, Sequence[Written]]](), list[str]()
+
+    async def unheard(generation: NewGeneration, member: str, written: Sequence[Written]) -> str:
+        late.append((generation, member, written))
+        raise RedisTimeoutError
+
+    async def clear_first(generation: NewGeneration) -> None:
+        await clear(generation)
+        answers.extend([await switch(*each) for each in late])
+
+    with monkeypatch.context() as patched:
+        patched.setattr(NewGeneration, "switch", unheard)
+        patched.setattr(NewGeneration, "clear", clear_first)
+        with pytest.raises(LogUnavailable):
+            await damaged.repair()
+    assert answers == ["altered"]
+    assert (await standing(damaged.system)).epoch == 1
+    assert await damaged.repair()
+    await damaged.assert_whole()
+
+
+async def test_what_another_repair_has_cleared_is_not_switched_to(damaged: DamagedLog) -> None:
+    """It was paused for longer than its leases, woke up, and cleaned up after itself."""
+    await damaged.write(2)
+    await damaged.project()
+    await tail_of_one(damaged)
+    await damaged.lose_tail(HERE, keep=1)
+
+    def clean_up(point: str) -> None:
+        if point == "repair.written":
+            with Redis.from_url(damaged.url) as client:
+                client.delete(stream_key(0, 2))
+                client.xadd(stream_key(0, 2), {"event": "written by the other"})
+
+    crash_points.on_reached = clean_up
+    with pytest.raises(LeaseLost, match="run it again"):
+        await damaged.repair()
+    crash_points.on_reached = lambda _: None
+    assert (await standing(damaged.system)).epoch == 1
     assert await damaged.repair()
     await damaged.assert_whole()
 

@@ -202,6 +202,10 @@ BREACHES: dict[str, tuple[str, Callable[[History], History]]] = {
     "a withdrawn reply is sent": ("withdrawn", lambda h: rows(h, "replies", of_reply("R1", status="withdrawn"))),
     "a reply failed": ("fate", lambda h: rows(h, "replies", of_reply("R1", status="failed"))),
     "nobody can tell about a send": ("fate", lambda h: rows(h, "replies", of_reply("R1", status="unconfirmed"))),
+    "what Twilio lists is left to a person": (
+        "unconfirmed",
+        lambda h: replace(h, attempts={**h.attempts, "R1-0": Attempt("R1", 0, 4.0, SendUnconfirmed.name)}),
+    ),
     "there is a dead letter": (
         "left over",
         lambda h: more(h, "dead_letters", **LETTER),
@@ -241,6 +245,34 @@ def test_what_was_not_acknowledged_may_be_lost_but_not_answered_twice() -> None:
     assert violations(history) == []
     answer = Accepted(BIA, "SM98", "“b2”", "B2")
     assert "answered twice" in told(replace(history, accepted=[*history.accepted, answer, replace(answer, sid="SM99")]))
+
+
+def test_what_was_not_acknowledged_must_be_there_where_it_is_fetched() -> None:
+    unheard = replace(TOO_LATE, is_acked=False)
+    assert told(replace(clean(), written=[*WRITTEN, unheard]), Allowed(fetches=True)) == {"lost"}
+
+
+def test_a_failure_sentence_answers_nothing_and_is_told_once_before_the_next_answer() -> None:
+    spoken_of = {**clean().replies[0], "kind": "failure_sentence", "status": "sent", "answers": []}
+    history = more(clean(), "replies", **{**spoken_of, "id": "R9", "event_id": "E9"})
+    history = replace(history, attempts={**history.attempts, "R9-0": Attempt("R9", 0)})
+    sentence = Accepted(BIA, "SM90", "Sorry.", "R9-0")
+    once = replace(history, accepted=[sentence, *history.accepted])
+    assert "stray" in told(once)
+    assert "stray" not in told(once, Allowed(failure_sentences=True))
+    history = more(once, "replies", **{**spoken_of, "id": "R8", "event_id": "E8"})
+    twice = replace(
+        history,
+        accepted=[replace(sentence, sid="SM91", attempt="R8-0"), *history.accepted],
+        attempts={**history.attempts, "R8-0": Attempt("R8", 0)},
+    )
+    assert "stray" in told(twice, Allowed(failure_sentences=True))
+
+
+def test_a_part_that_fails_on_its_way_after_the_next_was_sent_turns_no_order_round() -> None:
+    history = clean()
+    failed = replace(history, statuses={**history.statuses, "SM7": "undelivered"})
+    assert not any("part 1 of reply R3" in violation for violation in violations(failed))
 
 
 def test_of_what_a_log_lost_with_its_tail_nothing_is_asked_where_that_is_allowed() -> None:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from random import Random
 
-from tests.harness.checker import Allowed
+from tests.harness.checker import Allowed, Fate
 from tests.harness.faults import Fault
 from tests.harness.scenario import contacts_of, let_them_write
 from tests.harness.trial import Trial, Verdict
@@ -16,9 +16,14 @@ SETTLED_SECONDS = 120.0
 
 
 async def storm(trial: Trial, seed: int, seconds: float, kinds: Sequence[type[Fault]], tell: Callable[[str], None]) -> Verdict:
-    """Faults of these kinds, drawn from the seed, for so long. Those that need servers of their own are left out."""
+    """
+    Faults of these kinds, drawn from the seed, for so long.
+
+    Left out are those that need servers or settings of their own, and after which dead letters are no violation any more.
+    """
     random = Random(seed)  # noqa: S311 - repeatable, not secret
     kinds = [kind for kind in kinds if not kind.needs_own_servers and not kind.settings]
+    kinds = [kind for kind in kinds if Fate.DEAD_LETTERED not in kind.allowed.fates]
     spec = f"storm of {seconds:.0f} s seed {seed}"
     contacts = contacts_of(seed, max(1, round(seconds * CONTACTS_PER_SECOND)), seconds)
     injected = 0

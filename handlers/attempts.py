@@ -97,7 +97,7 @@ class Attempts:
         tries[event] += 1
         view = await self._journal.record(AttemptFailed(event=event, group=delivery.group, error=name), cause=delivery.event)
         counted = max(_counted(view, event, delivery.group).failed, tries[event])
-        self._breaker.failed(name, delivery.event.subject)
+        self._breaker.failed(name, event, delivery.event.subject)
         if counted >= self._retry.max_attempts:
             if was_paused or self._breaker.is_open:
                 await self._breaker.admit()
@@ -123,7 +123,7 @@ class Attempts:
             fingerprint = blake2b(kind.encode(), digest_size=8).hexdigest()
             letter = EventDeadLettered(event=event, group=delivery.group, attempts=attempts, error=error, fingerprint=fingerprint)
             log.error("event.dead_lettered", error=error, attempts=attempts, dead_letter=event)
-            self._breaker.forget(delivery.event.subject)
+            self._breaker.forget(event)
             await self._journal.record(letter, cause=delivery.event)
         return event == _meant_by(delivery)
 

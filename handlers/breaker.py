@@ -26,12 +26,12 @@ FIRST_PAUSE_SECONDS = 1.0
 PATIENCE_SECONDS = 4 * 3600.0
 
 STREAKS_KEPT = 10_000
-"""A thread that was taken over by another worker leaves its streak behind."""
+"""What another worker, a person or a callback brought to an end leaves its streak behind."""
 
 
 @dataclass(slots=True)
 class _Streak:
-    """The failures of a thread since it last succeeded; `seen` are the successes that its last try knew of."""
+    """The failures of one event; `seen` are the successes that its last try knew of."""
 
     began_at: float
     seen: int
@@ -90,26 +90,27 @@ class Breaker:
         """A try begins: what it is to hand over when it fails."""
         return self._successes
 
-    def succeeded(self, thread: str) -> None:
-        """Something worked."""
+    def succeeded(self, event: str) -> None:
+        """Something worked, for this event."""
         if self._is_open:
             log.warning("group.resumed", group=self._group)
         self._successes += 1
-        self._streaks.pop(thread, None)
+        self._streaks.pop(event, None)
         self._failures = self._tries_while_open = 0
         self._failing.clear()
         self._is_open = False
 
-    def failed(self, error: str, thread: str, begun: int | None = None) -> None:
+    def failed(self, error: str, event: str, thread: str, begun: int | None = None) -> None:
         """
-        A try failed, which had `begun` so.
+        A try for this event of a thread failed, which had `begun` so.
 
-        It is witnessed where somebody else succeeded after this thread had failed before, and before this try began.
+        It is witnessed where something else succeeded after this event had failed before, and before this try began. What became
+        of other events of the thread says nothing about it: they may have failed in another outage, hours ago.
         """
         begun = self._successes if begun is None else begun
-        streak = self._streaks.get(thread)
+        streak = self._streaks.get(event)
         if streak is None:
-            streak = self._streaks[thread] = _Streak(self._clock(), self._successes)
+            streak = self._streaks[event] = _Streak(self._clock(), self._successes)
             if len(self._streaks) > STREAKS_KEPT:
                 self._streaks.popitem(last=False)
         elif begun > streak.seen:
@@ -121,27 +122,27 @@ class Breaker:
         if self._failures >= FAILURES_IN_A_ROW and len(self._failing) >= THREADS_IN_A_ROW:
             self.trip(error)
 
-    def is_first(self, thread: str) -> bool:
-        """Whether the thread has failed once since it last succeeded, and no more."""
-        return thread in self._streaks and self._streaks[thread].failures == 1
+    def is_first(self, event: str) -> bool:
+        """Whether it has failed once, and no more."""
+        return event in self._streaks and self._streaks[event].failures == 1
 
-    def is_poison(self, thread: str, witnessed: int) -> bool:
+    def is_poison(self, event: str, witnessed: int) -> bool:
         """Whether so many tries failed while others succeeded, or it has lasted too long; never while the group is paused."""
-        streak = self._streaks.get(thread)
+        streak = self._streaks.get(event)
         if self._is_open or streak is None:
             return False
-        return streak.witnessed >= witnessed or self.has_lasted_too_long(thread)
+        return streak.witnessed >= witnessed or self.has_lasted_too_long(event)
 
-    def has_lasted_too_long(self, thread: str) -> bool:
-        """Whether the thread has known nothing but failures for longer than anybody waits; never while the group is paused."""
-        streak = self._streaks.get(thread)
+    def has_lasted_too_long(self, event: str) -> bool:
+        """Whether it has known nothing but failures for longer than anybody waits; never while the group is paused."""
+        streak = self._streaks.get(event)
         if self._is_open or streak is None:
             return False
         return self._clock() - streak.began_at >= self._patience_seconds
 
-    def forget(self, thread: str) -> None:
-        """What failed was given up: what comes next on the thread is judged by itself."""
-        self._streaks.pop(thread, None)
+    def forget(self, event: str) -> None:
+        """It was given up; sent round again it is judged anew."""
+        self._streaks.pop(event, None)
 
     def trip(self, error: str) -> None:
         """Pause the group now."""

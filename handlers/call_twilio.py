@@ -94,22 +94,22 @@ class CallTwilio:
         reached("sender.called")
         match result:
             case Accepted(sid, status):
-                self._breaker.succeeded(grant.thread)
+                self._breaker.succeeded(grant.reply.event)
                 sent = MessageSent(reply=grant.reply.id, part=grant.part, attempt=grant.attempt, sid=sid, status=status)
                 view = await self._journal.record(sent, cause=grant.cause, thread=grant.thread)
                 observe_waiting(grant.reply, grant.part, view)
                 return view
             case Unknown(reason):
-                self._breaker.failed(reason, grant.thread, begun)
+                self._breaker.failed(reason, grant.reply.event, grant.thread, begun)
                 log.warning("send.unknown", attempt=grant.attempt, reason=reason)
                 failed = AttemptFailed(event=grant.reply.event, group=SENDER, error=reason)
                 return await self._journal.record(failed, cause=grant.cause, thread=grant.thread)
             case TooManyRequests(code, retry_after):
-                self._breaker.failed("too many requests", grant.thread)
+                self._breaker.failed("too many requests", grant.reply.event, grant.thread)
                 pause = max(min(retry_after or 0.0, LONGEST_RETRY_AFTER_SECONDS), self._pause(grant))
                 return await self._later(grant, code, "too many requests", pause)
             case NeverConnected(reason):
-                self._breaker.failed(reason, grant.thread)
+                self._breaker.failed(reason, grant.reply.event, grant.thread)
                 return await self._later(grant, None, reason, self._pause(grant))
             case Refused(http_status, code):
                 return await self._refused(grant, code, classify_response(http_status, code))
@@ -129,7 +129,7 @@ class CallTwilio:
         if verdict.outcome is not Outcome.REJECTED:
             is_throttled = verdict.outcome is Outcome.THROTTLED
             return await self._later(grant, code, verdict.outcome, self._pause(grant, THROTTLED_STEPS if is_throttled else 0))
-        self._breaker.succeeded(grant.thread)
+        self._breaker.succeeded(grant.reply.event)
         reason = verdict.rejection or Rejection.UNKNOWN
         rejected = SendRejected(reply=grant.reply.id, part=grant.part, attempt=grant.attempt, code=code, reason=reason)
         return await self._journal.record(rejected, cause=grant.cause, thread=grant.thread)

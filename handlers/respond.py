@@ -133,10 +133,10 @@ class Responder:
                 answer = await answer_with_retries(self._models, question, limits=self._manner.limits)
             reached("responder.asked")
         except TurnFailed as failed:
-            self._breaker.failed(failed.error, state.thread, begun)
-            is_their_fault = not was_paused and self._is_their_fault(state.thread, failed)
+            self._breaker.failed(failed.error, waiting[0].event, state.thread, begun)
+            is_their_fault = not was_paused and self._is_their_fault(waiting, failed)
             return await self._failed(cause, state.thread, waiting, failed, gives_up=is_their_fault)
-        self._breaker.succeeded(state.thread)
+        self._breaker.succeeded(waiting[0].event)
         return await self._journal.record(_reply(answer, waiting, is_final), cause=cause, thread=state.thread)
 
     async def _failed(
@@ -146,20 +146,21 @@ class Responder:
         log.warning("reply.failed" if gives_up else "reply.postponed", error=failed.error, attempts=failed.attempts)
         failure = self._failure(waiting, failed, gives_up=gives_up)
         if gives_up:
-            self._breaker.forget(thread)
+            self._breaker.forget(waiting[0].event)
             return await self._journal.record(failure, cause=cause, thread=thread)
-        if failure.sentence and self._breaker.is_first(thread):
+        if failure.sentence and self._breaker.is_first(waiting[0].event):
             await self._journal.record(failure, cause=cause, thread=thread)
         raise GroupPaused(RESPONDER)
 
-    def _is_their_fault(self, thread: str, failed: TurnFailed) -> bool:
+    def _is_their_fault(self, waiting: Sequence[Unanswered], failed: TurnFailed) -> bool:
+        """The oldest of them stands for all."""
         match failed.blame:
             case Blame.MESSAGE:
                 return not self._breaker.is_open
             case Blame.PROVIDER:
-                return self._breaker.is_poison(thread, WITNESSED_TURNS)
+                return self._breaker.is_poison(waiting[0].event, WITNESSED_TURNS)
             case Blame.ACCOUNT:
-                return self._breaker.has_lasted_too_long(thread)
+                return self._breaker.has_lasted_too_long(waiting[0].event)
 
     def _failure(self, waiting: Sequence[Unanswered], failed: TurnFailed, *, gives_up: bool) -> ReplyFailed:
         return ReplyFailed(

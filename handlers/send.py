@@ -141,7 +141,7 @@ class Sender:
     def _is_used_up(self, view: View, reply: Reply) -> bool:
         """Whether too many calls in a row came to nothing that anybody could tell, while those for others were answered."""
         most = self._retry.max_attempts
-        return _calls_in_vain(view, reply) >= most and view.state is not None and self._breaker.is_poison(view.state.thread, most)
+        return _calls_in_vain(view, reply) >= most and self._breaker.is_poison(reply.event, most)
 
     async def _give_up(self, thread: str, cause: Event, reply: Reply, view: View) -> View:
         attempts = _calls_in_vain(view, reply)
@@ -149,7 +149,7 @@ class Sender:
             event=reply.event, group=SENDER, attempts=attempts, error=NO_ANSWER, fingerprint=f"{SENDER}:{NO_ANSWER}"
         )
         log.error("event.dead_lettered", error=NO_ANSWER, attempts=attempts, dead_letter=reply.event)
-        self._breaker.forget(thread)
+        self._breaker.forget(reply.event)
         return await self._journal.record(letter, cause=cause, thread=thread)
 
     async def _start(self, thread: str, cause: Event, step: StartSend) -> View:

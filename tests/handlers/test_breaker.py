@@ -12,7 +12,7 @@ MANY = [f"thread {number}" for number in range(THREADS_IN_A_ROW)]
 
 def fail(breaker: Breaker, times: int, threads: list[str] = MANY, error: str = "x") -> None:
     for number in range(times):
-        breaker.failed(error, threads[number % len(threads)])
+        breaker.failed(error, f"event {number}", threads[number % len(threads)])
 
 
 async def is_admitted_at_once(breaker: Breaker) -> bool:
@@ -128,8 +128,8 @@ class Clock:
         return self.now
 
 
-def try_in_vain(breaker: Breaker, thread: str) -> None:
-    breaker.failed("x", thread, breaker.begin())
+def try_in_vain(breaker: Breaker, event: str) -> None:
+    breaker.failed("x", event, "its thread", breaker.begin())
 
 
 async def test_however_often_one_fails_alone_it_is_no_poison() -> None:
@@ -157,7 +157,7 @@ async def test_the_success_that_ends_an_outage_condemns_nobody_who_was_at_it() -
         try_in_vain(breaker, "one")
     begun = breaker.begin()
     breaker.succeeded("another")
-    breaker.failed("x", "one", begun)
+    breaker.failed("x", "one", "its thread", begun)
     breaker.succeeded("another")
     assert not breaker.is_poison("one", 1)
 

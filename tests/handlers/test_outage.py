@@ -23,7 +23,7 @@ from handlers.turn import TurnLimits
 from handlers.twilio_answers import ListedMessage, SendResult, Unknown
 from projections.changes import RESPONDER, SENDER
 from projections.state import ReplyKind, ReplyStatus
-from streams.events import RedriveRequested
+from streams.events import ConversationReleased, ConversationTaken, RedriveRequested
 from tests.handlers.fake_twilio import BROKEN, LOST, NEVER, TOO_MANY, UNAVAILABLE, FakeTwilio
 from tests.handlers.world import QUICK, Model, World, Written, eventually, thread_of
 
@@ -170,6 +170,22 @@ async def test_a_message_taken_in_an_outage_is_not_sent_again_after_it(world: Wo
     assert len(twilio.calls) == 1
 
 
+async def test_what_failed_hours_ago_and_was_found_to_be_sent_makes_no_poison_of_what_fails_now(world: World) -> None:
+    now = [0.0]
+    breaker = Breaker(SENDER, pause_seconds=0.02, patience_seconds=3600, clock=lambda: now[0])
+    twilio = Away(script=[LOST])
+    sender = world.sender(twilio=twilio, breaker=breaker, grace_seconds=0.01)
+    written = await replies_to(world, 1)
+    await send(sender, written[0])
+    now[0], twilio.how = 3600, BROKEN
+    sending = asyncio.create_task(send(sender, await world.answered(thread_of(0), "Again.", reply="r1")))
+    await eventually(lambda: sending.done() or len(twilio.calls) >= OUTAGE_TRIES)
+    twilio.how = None
+    await asyncio.wait_for(sending, 10)
+    assert await world.rows("SELECT 1 FROM dead_letters") == []
+    assert twilio.bodies() == ["Hello.", "Again."]
+
+
 # ---------------------------------------------------------------------------------------------------- the responder
 
 
@@ -238,6 +254,23 @@ async def test_a_lone_poison_message_is_given_up_and_no_neighbour_is_a_second_la
     assert letter == {"event_id": poison.event.id, "consumer_group": RESPONDER}
     assert [reply.kind for reply in await world.replies(thread_of(0))] == [ReplyKind.FAILURE_SENTENCE]
     assert latest < 1.0
+
+
+async def test_an_outage_of_hours_ago_that_a_person_ended_makes_no_poison_of_what_is_written_now(world: World) -> None:
+    now = [0.0]
+    breaker = Breaker(RESPONDER, pause_seconds=0.02, patience_seconds=3600, clock=lambda: now[0])
+    model = AwayModel()
+    responder = world.responder(model, limits=QUICK_TURN, breaker=breaker)
+    with suppress(GroupPaused):
+        await responder.respond((await world.write(thread_of(0))).delivered_to(RESPONDER))
+    await world.append(ConversationTaken(by="ana"), thread_of(0))
+    await world.append(ConversationReleased(by="ana"), thread_of(0))
+    now[0], asked = 3600, len(model.questions)
+    responding = asyncio.create_task(respond(responder, await world.write(thread_of(0))))
+    await eventually(lambda: responding.done() or len(model.questions) >= asked + OUTAGE_TRIES)
+    model.is_away = False
+    await asyncio.wait_for(responding, 10)
+    assert await world.rows("SELECT 1 FROM dead_letters") == []
 
 
 # ------------------------------------------------------------------------------------------------------ the handlers

@@ -60,14 +60,14 @@ async def _take_one(url: str, taken: AsyncExitStack) -> bool:
     """Whether there was one left."""
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    taken.callback(_abort, writer)
     words = f"user\0{parts.username}\0database\0{parts.path.lstrip('/')}\0\0".encode()
     writer.write(struct.pack("!ii", len(words) + 8, PROTOCOL) + words)
-    is_in = await reader.read(1) == AUTHENTICATION
-    if is_in:
-        taken.callback(_abort, writer)
-    else:
-        with suppress(OSError):
-            writer.close()
+    is_in = False
+    with suppress(ConnectionError):
+        is_in = await reader.read(1) == AUTHENTICATION
+    if not is_in:
+        _abort(writer)
     return is_in
 
 

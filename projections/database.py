@@ -28,6 +28,12 @@ CLOSE_TIMEOUT_SECONDS = 2.0
 SILENCE_TIMEOUT_SECONDS = 5.0
 """For what Postgres answers at once, so that a connection on which nothing arrives any more is given up soon."""
 
+_READING = f"BEGIN READ ONLY; SET LOCAL search_path = {SCHEMA}"
+_WRITING = f"""
+BEGIN; SET LOCAL search_path = {SCHEMA}; SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '30s'
+"""
+"""Who writes waits for a lock as long as somebody at work may need it, and does not keep its own when it falls silent."""
+
 
 @cache
 def sql(name: str) -> str:
@@ -123,8 +129,7 @@ async def _transaction(connection: Connection, *, readonly: bool) -> AsyncIterat
     passes, and costs no round trip.
     """
     try:
-        begin = f"BEGIN{' READ ONLY' if readonly else ''}; SET LOCAL search_path = {SCHEMA}"
-        await connection.execute(begin, timeout=SILENCE_TIMEOUT_SECONDS)
+        await connection.execute(_READING if readonly else _WRITING, timeout=SILENCE_TIMEOUT_SECONDS)
         yield
     except TimeoutError:
         _give_up(connection)

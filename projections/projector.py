@@ -20,13 +20,16 @@ from streams.agreement import require_none
 from streams.crash_points import reached
 from streams.errors import NewerEvent, TransientError
 from streams.log import Consumed, Record
+from telemetry import log
 
 CACHED_THREADS = 20_000
 """Thread states kept between batches; a state takes some kilobytes."""
 
-SILENCE_SECONDS = 10.0
-"""How long a transaction may pause between statements; so long a suspended projector can hold up the next owner."""
+SILENCE_SECONDS = 5.0
+"""How long a transaction may pause between statements, for which it has some milliseconds of work."""
 
+SILENCE_OF_OTHERS_SECONDS = 1.0
+"""Whoever still holds a partition that is ours, and has been silent for so long, is paused or cut off."""
 
 DUE_AT_ONCE = 1_000
 """Silent threads that a tick concerns are folded so many at a time."""
@@ -74,12 +77,16 @@ class Projector:
         """
         Where to read on from: the checkpoints in Postgres. What was cached is forgotten.
 
-        Raises `CheckpointAhead` where the log is shorter than that, or another.
+        A predecessor that fell silent with them in its hands, paused or cut off, is ended: it shall hold nobody up. Raises
+        `CheckpointAhead` where the log is shorter than that, or another.
         """
         wanted, epoch = list(partitions), self._epoch()
         async with self._database.transaction() as connection:
+            ended = await store.end_silent_holders(connection, wanted, silence_seconds=SILENCE_OF_OTHERS_SECONDS)
             await store.create_checkpoints(connection, wanted, epoch)
             checkpoints = await store.load_checkpoints(connection, wanted)
+        if ended:
+            log.warning("ended a silent projector", sessions=ended)
         await self._require_agreement([*checkpoints.values()])
         self._cache.clear()
         self._declined.difference_update(wanted)

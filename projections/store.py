@@ -53,6 +53,15 @@ async def load_checkpoints(connection: Connection, partitions: Iterable[int]) ->
     }
 
 
+async def end_silent_holders(connection: Connection, partitions: Iterable[int], *, silence_seconds: float) -> int:
+    """
+    End whoever holds one of these checkpoints and has left Postgres waiting for so long; returns how many that were.
+
+    Only the owner of the partitions may ask for it: whoever held them before has lost them, and could commit nothing anyway.
+    """
+    return len(await connection.fetch(sql("end_silent_holders"), sorted(partitions), silence_seconds))
+
+
 async def lock_checkpoints(
     connection: Connection, partitions: Iterable[int], *, silence_seconds: float, statement_seconds: float
 ) -> dict[int, tuple[int, int]]:

@@ -38,11 +38,15 @@ PLAN: dict[str, Any] = {
     "listing": {"rates": {"500": 0.05, "reset": 0.03, "garbled": 0.03}},
     "listing_delay_seconds": 0.9,
 }
-BETWEEN_MESSAGES = (2.0, 6.0)
-"""Seconds between two messages of a contact."""
+BETWEEN_MESSAGES = (1.0, 2.0)
+"""Seconds from one message of a contact until the next, or until it is looked whether they still wait for an answer."""
+LOOK_SECONDS = 0.5
+WAITING = """
+SELECT thread FROM prosa.threads WHERE awaits_answer_since_ms IS NOT NULL
+UNION SELECT thread FROM prosa.replies WHERE status = 'accepted'
+"""
 BETWEEN_KILLS = (5.0, 12.0)
 SETTLED_SECONDS = 180.0
-POSTS_AT_ONCE = 24
 
 EXAMPLES = """
 examples:
@@ -135,19 +139,26 @@ async def _kill(system: System, random: Random, until: float) -> int:
 
 
 async def _write(system: System, randoms: Sequence[Random], until: float) -> None:
-    """Each contact one message after the other; all of them are different."""
-    posts = asyncio.Semaphore(POSTS_AT_ONCE)
+    """Each contact a message, and when it is answered, or given up, the next; all of them are different."""
+    waiting: set[str] = set()
+
+    async def look() -> None:
+        while time.monotonic() < until:
+            found = {row["thread"].partition("|")[2] for row in await system.database.fetch(WAITING)}
+            waiting.clear()
+            waiting.update(found)
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def write(number: int, random: Random) -> None:
+        address, messages = f"whatsapp:+55119{number:08d}", itertools.count(1)
         await asyncio.sleep(random.uniform(0, BETWEEN_MESSAGES[1]))
-        for message in itertools.count(1):
-            if time.monotonic() >= until:
-                return
-            async with posts:
-                await system.twilio.try_to_write(f"whatsapp:+55119{number:08d}", f"q{number:04d}-{message:04d}")
+        while time.monotonic() < until:
+            if address not in waiting:
+                await system.twilio.try_to_write(address, f"q{number:04d}-{next(messages):04d}")
             await asyncio.sleep(random.uniform(*BETWEEN_MESSAGES))
 
     async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(look())
         for number, random in enumerate(randoms):
             tasks.create_task(write(number, random))
 

@@ -8,7 +8,8 @@ be listed as are in doubt. Absence is believed only after a grace period, and on
 
 import asyncio
 import random
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 import metrics
 from handlers.breaker import Breaker
@@ -38,8 +39,11 @@ class Settler:
     """
     Looks for proof until there is some, or until absence may count.
 
-    `grace_seconds` counts from the append time of the attempt's start, on the log's clock and without any development offset. It
-    must cover how late the call may have begun, how long it may have taken, and how long Twilio may need to list a message.
+    `grace_seconds` must cover how late the call may have begun, how long it may have taken, and how long Twilio may need to list
+    a message. Absence counts only when it is over on two clocks: on the log's, without any development offset, since the append
+    time of the attempt's start; and on our own monotonic one, since this process first looked for this attempt. The log's alone
+    may be set forward, and with it goes every lease at once: who takes over then has waited for nothing, and the call may yet
+    begin.
 
     While Twilio lists nothing, one thread asks for all, with growing pauses; what callbacks tell is seen all the same.
     """
@@ -53,13 +57,16 @@ class Settler:
         grace_seconds: float,
         absence_is_proof: bool,
         pauses: RetryPolicy = BETWEEN_LISTINGS,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._journal = journal
         self._client = client
         self._breaker = breaker
-        self._grace_ms = grace_seconds * 1000
+        self._grace_seconds = grace_seconds
         self._absence_is_proof = absence_is_proof
         self._pauses = pauses
+        self._monotonic = monotonic
+        self._looking_since: dict[str, float] = {}
         while_away = RetryPolicy(base_seconds=pauses.base_seconds, max_seconds=AWAY_FACTOR * pauses.max_seconds)
         self._outage = Outage("Twilio lists no messages", while_away)
         self._ask_again_at = 0.0
@@ -68,13 +75,16 @@ class Settler:
     async def settle(self, thread: str, cause: Event, step: SettleSend) -> View:
         """Record what came of the attempt, or return as soon as somebody else did."""
         log.info("send.settling", attempt=step.attempt.id)
+        self._looking_since.setdefault(step.attempt.id, self._monotonic())
         with metrics.SENDS_SETTLING.of().track_inprogress():
-            return await self._look_for_proof(thread, cause, step)
+            view = await self._look_for_proof(thread, cause, step)
+        self._looking_since.pop(step.attempt.id, None)
+        return view
 
     async def _look_for_proof(self, thread: str, cause: Event, step: SettleSend) -> View:
         listings = 0
         while True:
-            is_late = await self._journal.time_ms() - step.attempt.started_at_ms > self._grace_ms
+            is_late = await self._is_late(step)
             reached("sender.listing")
             listing = await self._list(thread, step)
             reached("sender.listed")
@@ -89,6 +99,11 @@ class Settler:
                     return await self._unproven(thread, cause, step, is_listed=bool(unclaimed))
             listings += 1
             await asyncio.sleep(self._pauses.pause_seconds(listings, random.random()))  # noqa: S311 - jitter
+
+    async def _is_late(self, step: SettleSend) -> bool:
+        if self._monotonic() - self._looking_since[step.attempt.id] <= self._grace_seconds:
+            return False
+        return await self._journal.time_ms() - step.attempt.started_at_ms > self._grace_seconds * 1000
 
     async def _sent(self, thread: str, cause: Event, step: SettleSend, found: ListedMessage) -> View:
         sent = MessageSent(reply=step.reply.id, part=step.part, attempt=step.attempt.id, sid=found.sid, status=found.status)

@@ -61,7 +61,7 @@ async def test_a_message_that_was_not_taken_is_sent_once_its_absence_is_proven(w
     sending = asyncio.create_task(send(world.sender(grace_seconds=60.0), await world.answered(ANA, "Hello.")))
     await eventually(lambda: world.twilio.listings >= 3)
     assert len(world.twilio.calls) == 1
-    world.clock.ahead_ms += 60_001
+    world.clock.pass_on(60_001)
     await sending
     assert world.twilio.bodies() == ["Hello."]
     assert [outcome for _, outcome in await attempts(world)] == ["disproved", "sent"]
@@ -235,7 +235,7 @@ async def test_a_listing_begun_within_the_grace_period_proves_no_absence(world: 
         async def list_messages(self, **query: Any) -> Any:
             found = await super().list_messages(**query)
             if self.listings == 1:
-                world.clock.ahead_ms += 60_001
+                world.clock.pass_on(60_001)
             return found
 
     twilio = Slow()
@@ -266,8 +266,52 @@ async def test_the_development_clock_does_not_shorten_the_grace(world: World) ->
     settling = asyncio.create_task(send(world.sender(grace_seconds=60.0), written))
     await eventually(lambda: world.twilio.listings >= 3)
     assert await attempts(world) == [("a1", None)]
-    world.clock.ahead_ms += 60_001
+    world.clock.pass_on(60_001)
     await settling
+    assert world.twilio.bodies() == ["Hello."]
+
+
+@pytest.mark.parametrize("when", ["before anybody looked", "while somebody looks"])
+async def test_a_logs_clock_that_is_set_forward_does_not_shorten_the_grace(world: World, when: str) -> None:
+    """By an hour: every attempt is old at once, and Twilio may be about to list it."""
+    written = await abandoned(world)
+    if when == "before anybody looked":
+        world.clock.ahead_ms += 3_600_000
+    settling = asyncio.create_task(send(world.sender(grace_seconds=60.0), written))
+    await eventually(lambda: world.twilio.listings >= 2)
+    world.clock.ahead_ms += 3_600_000
+    seen = world.twilio.listings
+    await eventually(lambda: world.twilio.listings >= seen + 3)
+    assert await attempts(world) == [("a1", None)]
+    world.clock.pass_on(60_001)
+    await settling
+    assert [outcome for _, outcome in await attempts(world)] == ["disproved", "sent"]
+
+
+async def test_a_logs_clock_that_is_set_back_only_makes_the_grace_longer(world: World) -> None:
+    written = await abandoned(world)
+    world.clock.ahead_ms -= 30_000
+    settling = asyncio.create_task(send(world.sender(grace_seconds=60.0), written))
+    await eventually(lambda: world.twilio.listings)
+    world.clock.pass_on(60_001)
+    seen = world.twilio.listings
+    await eventually(lambda: world.twilio.listings >= seen + 3)
+    assert await attempts(world) == [("a1", None)]
+    world.clock.pass_on(30_001)
+    await settling
+    assert world.twilio.bodies() == ["Hello."]
+
+
+async def test_who_takes_up_a_search_again_does_not_begin_to_wait_anew(world: World) -> None:
+    """It was cut off in between, and has looked since all the same."""
+    written = await abandoned(world)
+    sender = world.sender(grace_seconds=60.0)
+    settling = asyncio.create_task(send(sender, written))
+    await eventually(lambda: world.twilio.listings)
+    settling.cancel()
+    await asyncio.wait([settling])
+    world.clock.pass_on(60_001)
+    await asyncio.wait_for(send(sender, written), 10)
     assert world.twilio.bodies() == ["Hello."]
 
 

@@ -62,9 +62,18 @@ class LogClock:
     """The real time, and what a test adds to it."""
 
     ahead_ms: int = 0
+    passed_ms: int = 0
 
     def __call__(self) -> int:
         return time.time_ns() // 1_000_000 + self.ahead_ms
+
+    def pass_on(self, milliseconds: int) -> None:
+        """Time really goes by, and not on the log's host alone."""
+        self.ahead_ms += milliseconds
+        self.passed_ms += milliseconds
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.passed_ms / 1000
 
 
 @dataclass(frozen=True)
@@ -198,6 +207,7 @@ class World:
             grace_seconds=grace_seconds,
             absence_is_proof=absence_is_proof,
             pauses=RetryPolicy(base_seconds=0.02, max_seconds=0.05),
+            monotonic=self.clock.monotonic,
         )
         return Sender(journal, call, settler, breaker, retry)
 

@@ -106,6 +106,12 @@ class Reconciler:
             known = [row["sender"] for row in await connection.fetch(sql("senders"))]
         return sorted({self._sender, *known})
 
+    async def archived_since(self) -> datetime | None:
+        """When the oldest event of the archive was appended; None where nothing is archived. Raises `ReadModelUnavailable`."""
+        async with self._database.transaction(readonly=True) as connection:
+            oldest: datetime | None = await connection.fetchval(sql("archive_began"))
+        return oldest
+
     async def compare(
         self, period: Period, senders: Iterable[str], *, on_page: Callable[[int], None] = lambda _: None
     ) -> Comparison:

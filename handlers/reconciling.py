@@ -49,7 +49,7 @@ class Reconciling:
         self._every_seconds = every_seconds
         self._failures = 0
         self._completed_at = time.monotonic()
-        self._since: datetime | None = None
+        self._next: datetime | None = None
         self._began = datetime.max.replace(tzinfo=UTC)
 
     @property
@@ -66,23 +66,18 @@ class Reconciling:
         Find out how far the first look goes back: a day, or to where the log fell silent if that is longer ago.
 
         The quietest partition tells, since every one is ticked: a webhook that is up again already fills some of them. It never
-        goes back behind the second (so Twilio dates) of the log's first entry: what came before was not ours to answer.
-        Raises `LogUnavailable`.
+        goes back behind the second (so Twilio dates) of the log's first entry: what came before was not ours to answer. Where
+        the archive begins earlier, the log was emptied, and `reconcile` goes by the archive. Raises `LogUnavailable`.
         """
-        heads = await self._log.heads()
-        now = await self._now()
-        first = await self._log.read(dict.fromkeys(heads, START), limit=1)
-        last = await self._log.read({each: head - 1 for each, head in heads.items() if head > START}, limit=1)
-        self._began = min((_moment(record.appended_at_ms) for record in first), default=now).replace(microsecond=0)
-        silent_since = min((_moment(record.appended_at_ms) for record in last), default=now)
-        self._since = since = max(self._began, min(now - FIRST_LOOK, silent_since - OVERLAP))
-        return since
+        wanted = await self._first_look()
+        return max(self._began, wanted)
 
     @traced("reconcile")
     async def reconcile(self) -> None:
         """Compare, and append what was missed. Raises what either raises, and `ReadModelUnavailable` where it is behind."""
         self._failures += 1
-        since = self._since or await self.look_back()
+        await self._log.join()  # a repair may have begun a new generation
+        since = await self._since()
         now = await self._now()
         senders = await self._reconciler.senders()
         found = await self._reconciler.compare(Period(since, now - LEFT_TO_THE_WEBHOOK), senders)
@@ -94,7 +89,7 @@ class Reconciling:
             raise ReadModelUnavailable(f"{found.unchecked} messages wait for the projector, which is behind")
         if found.cut_at:
             log.warning("the list was too long; see: prosa reconcile --since", compared_since=found.cut_at.isoformat())
-        self._since = max(self._began, now - OVERLAP)
+        self._next = now - OVERLAP
         self._completed_at = time.monotonic()
         self._failures = 0
 
@@ -103,6 +98,23 @@ class Reconciling:
         if not self._failures:
             return self._every_seconds
         return self._pauses.pause_seconds(self._failures, random.random())  # noqa: S311 - jitter
+
+    async def _since(self) -> datetime:
+        """Where the next look begins, by now: an archive that begins before the log shows that the log was emptied."""
+        wanted = self._next or await self._first_look()
+        if archived_since := await self._reconciler.archived_since():
+            self._began = min(self._began, archived_since.replace(microsecond=0))
+        return max(self._began, wanted)
+
+    async def _first_look(self) -> datetime:
+        heads = await self._log.heads()
+        now = await self._now()
+        first = await self._log.read(dict.fromkeys(heads, START), limit=1)
+        last = await self._log.read({each: head - 1 for each, head in heads.items() if head > START}, limit=1)
+        self._began = min((_moment(record.appended_at_ms) for record in first), default=now).replace(microsecond=0)
+        silent_since = min((_moment(record.appended_at_ms) for record in last), default=now)
+        self._next = wanted = min(now - FIRST_LOOK, silent_since - OVERLAP)
+        return wanted
 
     async def _now(self) -> datetime:
         return _moment(await self._log.time_ms())

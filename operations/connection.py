@@ -71,7 +71,7 @@ class Connection:
 
     async def caught_up(self) -> None:
         """Return once the read model shows all that stands in the log now. Raises `NotFoldedYet` and `LogUnavailable`."""
-        await self.join()
+        await self.log.join()  # also where it was joined before: a repair may have begun a new generation
         await self._reached(await self.log.heads())
 
     async def _reached(self, positions: Mapping[int, int]) -> None:

@@ -115,7 +115,11 @@ class EventLog(Protocol):
         """
 
     async def heads(self) -> Mapping[int, int]:
-        """The position of the last entry of every partition; 0 where there is none."""
+        """
+        The position of the last entry of every partition; 0 where there is none.
+
+        Raises `EpochChanged` where a newer generation has begun: to join again goes on in it.
+        """
 
     async def disagreements(self, consumed: Mapping[int, Consumed]) -> Mapping[int, str]:
         """

@@ -33,9 +33,14 @@ async def disagreements_of(client: Client, epoch: int, consumed: Mapping[int, Co
             found[partition] = f"the log has another entry {entry_id_of_position(each.position)} than was consumed"
     if found:
         current = await client.hget(META_KEY, "epoch")  # may have changed between the looks
+    require_epoch(epoch, current)
+    return found
+
+
+def require_epoch(epoch: int, current: bytes | None) -> None:
+    """Raise `EpochChanged` where the log's record, looked up after everything else, names another generation."""
     if current is not None and int(current) != epoch:
         raise EpochChanged(f"generation {epoch} of the log is over; {int(current)} has begun")
-    return found
 
 
 async def _look(client: Client, epoch: int, consumed: Mapping[int, Consumed]) -> tuple[bytes | None, dict[int, bytes | None]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from structlog import get_logger
 
-from streams.engines.redis_agreement import disagreements_of
+from streams.engines.redis_agreement import disagreements_of, require_epoch
 from streams.engines.redis_connection import connect, unavailable_on_failure
 from streams.engines.redis_generations import Generations
 from streams.engines.redis_keys import FIELD, FIRST_EPOCH, META_KEY, stream_key
@@ -99,12 +99,12 @@ class RedisEventLog:
         value = encode(event)
         with unavailable_on_failure(self._commands):
             async with asyncio.timeout(APPEND_SECONDS):
-                while (entry_id := await self._xadd(partition, value)) is None:
+                while (entry_id := await self._xadd(epoch := self._appending_epoch, partition, value)) is None:
                     pass
         try:
             return Appended(partition, position_of_entry_id(entry_id.decode()))
         except PositionOverflow:
-            await self._commands.xdel(stream_key(partition, self._appending_epoch), entry_id)
+            await self._commands.xdel(stream_key(partition, epoch), entry_id)
             raise
 
     async def read(self, after: Mapping[int, int], *, limit: int, wait_seconds: float = 0.0) -> Sequence[Record]:
@@ -124,7 +124,9 @@ class RedisEventLog:
             async with self._commands.pipeline(transaction=False) as pipeline:
                 for partition in range(self._partitions):
                     pipeline.xrevrange(self._key(partition), count=1)
-                replies = await pipeline.execute()
+                pipeline.hget(META_KEY, "epoch")
+                *replies, current = await pipeline.execute()
+            require_epoch(self._epoch, current)
             return {partition: await self._head(partition, reply) for partition, reply in enumerate(replies)}
 
     async def time_ms(self) -> int:
@@ -159,27 +161,31 @@ class RedisEventLog:
     def _key(self, partition: int) -> str:
         return stream_key(partition, self._epoch)
 
-    async def _xadd(self, partition: int, value: bytes) -> bytes | None:
+    async def _xadd(self, epoch: int, partition: int, value: bytes) -> bytes | None:
         """
         The id of the new entry; None where another generation began at this very moment, and the next try goes there.
 
         An append makes no stream: one that is not there belongs to a generation that is over, or was deleted.
         """
-        key = stream_key(partition, self._appending_epoch)
+        key = stream_key(partition, epoch)
         entry_id: bytes | None = await self._commands.execute_command("XADD", key, "NOMKSTREAM", "*", FIELD, value)
         if entry_id is not None:
             return entry_id
         current = await self._generations.current()
-        if current not in (None, self._appending_epoch):
-            log.warning("the log has a new generation; appending there", epoch=current, before=self._appending_epoch)
-            self._appending_epoch = current
+        if current is not None and current != epoch:
+            self._go_over_to(current)
             return None
-        entry_id = await self._generations.append_anew(self._appending_epoch, partition, value)
+        entry_id = await self._generations.append_anew(epoch, partition, value)
         if entry_id is not None:
             log.error(
                 "the stream was gone from the log; made again", partition=partition, remedy="prosa doctor tells what it lost"
             )
         return entry_id
+
+    def _go_over_to(self, epoch: int) -> None:
+        if epoch != self._appending_epoch:
+            log.warning("the log has a new generation; appending there", epoch=epoch, before=self._appending_epoch)
+            self._appending_epoch = epoch
 
     async def _xread(self, after: Mapping[int, int], limit: int, wait_seconds: float) -> list[Record]:
         """Blocks on a connection of its own, taken from the readers' pool, so that nobody waits behind it."""

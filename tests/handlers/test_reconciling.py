@@ -18,13 +18,14 @@ from handlers.reconciler import LEFT_TO_THE_WEBHOOK, Reconciler
 from handlers.reconciling import FIRST_LOOK, MOST_PAUSE_SECONDS, OVERLAP, Reconciling, is_configured, patient_twilio_client
 from handlers.twilio_answers import TwilioUnavailable
 from handlers.twilio_client import TwilioClient
+from projections.database import Database
 from projections.lateness import RECONCILER
 from projections.migrate import migrate
 from settings import Settings
 from streams.cancellation import end
 from streams.engines.choose import event_log
 from streams.engines.redis_connection import connect
-from streams.engines.redis_log import FIELD, stream_key
+from streams.engines.redis_log import FIELD, META_KEY, RedisEventLog, stream_key
 from streams.envelope import decode, encode, new_event
 from streams.errors import LogUnavailable, ReadModelUnavailable
 from streams.events import ClockTicked, Event, MessageReceived
@@ -122,6 +123,23 @@ async def test_an_empty_log_has_missed_nothing(desk: Desk) -> None:
     desk.listing.wrote("to somebody else", ago(minutes=5))
     await desk.reconciling().reconcile()
     assert await desk.fetched() == []
+
+
+async def test_a_log_that_was_emptied_began_when_its_archive_did(desk: Desk) -> None:
+    """A new volume: the read model knows for how long what contacts write has been ours to answer."""
+    await desk.log_began(hours=20)
+    await eventually(lambda: desk.world.rows(f"SELECT FROM events HAVING count(*) = {PARTITIONS}"))
+    for partition in range(PARTITIONS):
+        await desk.world.ownership.lose(partition)
+        desk.world.log.lose_tail(partition, keep=0)
+    reconciling = desk.reconciling()
+    await reconciling.look_back()
+    await desk.world.tick(1)
+    desk.listing.wrote("to somebody else", ago(hours=21))
+    desk.listing.wrote("during the outage", ago(hours=3))
+    await reconciling.reconcile()
+    await reconciling.reconcile()
+    assert await desk.fetched() == ["during the outage"]
 
 
 async def test_later_looks_overlap_the_last_whole_one(desk: Desk) -> None:
@@ -267,6 +285,29 @@ async def read_all(settings: Settings) -> list[Event]:
         return [decode(record.value) for record in records]
     finally:
         await log.close()
+
+
+async def test_a_clock_goes_on_in_the_generation_that_a_repair_began(redis_url: str, database_url: str) -> None:
+    """What stands in the new one and is not folded yet is not missing: the old streams, which are gone, tell nothing of it."""
+    await asyncio.to_thread(migrate, database_url)
+    event_log_, database = RedisEventLog(redis_url, partitions=2), Database(database_url, max_connections=2)
+    redis = connect(redis_url, connections=1, timeout_seconds=5)
+    await event_log_.start()
+    async with a_list() as listing, TwilioClient(account_sid=ACCOUNT, auth_token="t", api_url=listing.url) as client:
+        await began_long_ago(clock_settings(redis_url, database_url, listing))
+        reconciler = Reconciler(event_log_, database, client, account=ACCOUNT, sender=SENDER, most_pages=20, fold_seconds=0.3)
+        reconciling = Reconciling(reconciler, event_log_, every_seconds=300)
+        await reconciling.reconcile()
+        for partition in range(2):
+            await redis.rename(stream_key(partition, 1), stream_key(partition, 2))
+        await redis.hset(META_KEY, "epoch", 2)
+        listing.wrote("in the log", ago(minutes=30))
+        with pytest.raises(ReadModelUnavailable):
+            await reconciling.reconcile()
+    assert [await redis.xlen(stream_key(partition, 2)) for partition in range(2)] == [1, 1]
+    await redis.aclose()
+    await database.close()
+    await event_log_.close()
 
 
 @pytest.mark.parametrize("is_on", [True, False])

@@ -91,6 +91,7 @@ async def test_who_served_a_generation_that_is_over_is_told_so_and_makes_nothing
     await switch(redis)
     for step in (
         lambda: redis_log.disagreements({HERE: Consumed(place.position)}),
+        lambda: redis_log.heads(),
         lambda: redis_log.committed("responder"),
         lambda: redis_log.commit("responder", {HERE: place.position}),
     ):

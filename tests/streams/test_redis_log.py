@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
@@ -154,6 +155,24 @@ async def test_a_sequence_that_no_position_can_name_fails_the_append_and_leaves_
     with pytest.raises(PositionOverflow):
         await redis_log.append(event())
     assert [record.value for record in await everything(redis_log)] == [b"last"]
+
+
+async def test_what_overflowed_is_taken_back_where_it_was_appended_though_another_append_went_over_to_a_new_generation(
+    redis: Client, redis_log: RedisEventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead = await redis_log.time_ms() + 3_600_000
+    await redis.xadd(stream_key(HERE), {"event": "last"}, id=f"{ahead}-{SEQUENCE_LIMIT - 1}")
+    execute = redis_log._commands.execute_command
+
+    async def then_go_over(*command: Any, **options: Any) -> Any:
+        answer = await execute(*command, **options)
+        redis_log._go_over_to(2)
+        return answer
+
+    monkeypatch.setattr(redis_log._commands, "execute_command", then_go_over)
+    with pytest.raises(PositionOverflow):
+        await redis_log.append(event())
+    assert await redis.xlen(stream_key(HERE)) == 1
 
 
 async def test_an_entry_that_no_position_can_name_is_not_in_the_log(redis: Client, redis_log: RedisEventLog) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from settings import Settings
 
 TELL_EVERY = 50_000
-"""Entries of a partition between two lines about it."""
+"""So many entries of a partition, at least, between two lines about it."""
 
 
 def repair(
@@ -52,7 +52,7 @@ async def _repair(settings: "Settings", *, dry_run: bool, yes: bool, as_json: bo
         await operation.require_room(system, sum(each.archived + each.survivors for each in compared))
         if not yes:
             _ask()
-        repaired = await operation.repair(system, _tell)
+        repaired = await operation.repair(system, Progress().tell)
         if repaired is None:
             console.print("Log and read model agree by now; nothing was done.")
             return
@@ -95,12 +95,20 @@ def _ask() -> None:
     typer.confirm("Are the handlers stopped, and shall the log be written anew?", abort=True)
 
 
-def _tell(partition: int, written: int) -> None:
+@dataclass(slots=True)
+class Progress:
     """On a terminal each step in one line; else a line now and then."""
-    if console.is_terminal:
-        console.print(f"partition {partition}: {written} entries written", end="\r", soft_wrap=True)
-    elif written and written % TELL_EVERY == 0:
-        console.print(f"partition {partition}: {written} entries written", soft_wrap=True)
+
+    partition: int = 0
+    told: int = 0
+
+    def tell(self, partition: int, written: int) -> None:
+        if partition != self.partition:
+            self.partition, self.told = partition, 0
+        if console.is_terminal or written - self.told >= TELL_EVERY:
+            self.told = written
+            end = "\r" if console.is_terminal else "\n"
+            console.print(f"partition {partition}: {written} entries written", end=end, soft_wrap=True)
 
 
 def _conclude(repaired: Any) -> None:

@@ -117,7 +117,7 @@ async def _write_anew(system: System, found: Standing, member: str, tell: Told) 
         writings = [await _written(system, found, generation, partition, tell) for partition in range(system.partitions)]
         reached("repair.written")
         await _switch(system, found, generation, member, writings)
-    except (ProsaError, RedisError):
+    except (ProsaError, RedisError, OSError):
         await generation.clear()
         raise
     repaired = Repaired(

@@ -18,7 +18,11 @@ LOOK_SECONDS = 0.25
 
 @asynccontextmanager
 async def every_lease(system: System) -> AsyncIterator[str]:
-    """Hold every partition, so that nobody serves one meanwhile. Raises `ActRefused` while workers do."""
+    """
+    Hold every partition, so that nobody serves one meanwhile. Raises `ActRefused` while workers do.
+
+    Each try to claim what is not free yet renews what is held by then.
+    """
     leases = RedisLeases(system.redis, f"repair {uuid4()}", system.lease_seconds)
     partitions = range(system.partitions)
     held: set[int] = set()
@@ -26,7 +30,7 @@ async def every_lease(system: System) -> AsyncIterator[str]:
     renewing: asyncio.Task[None] | None = None
     try:
         while len(held) < len(partitions):
-            held |= {takeover.partition for takeover in await leases.claim(partitions, len(partitions))}
+            held = {takeover.partition for takeover in await leases.claim(partitions, len(partitions))}
             if len(held) < len(partitions):
                 holders = await holders_of(system.redis, partitions)
                 if asyncio.get_running_loop().time() > waits_until:
@@ -37,7 +41,7 @@ async def every_lease(system: System) -> AsyncIterator[str]:
     finally:
         if renewing:
             await end([renewing])
-        for partition in held:
+        for partition in partitions:
             await leases.release(partition)
         await leases.leave()
 

@@ -1,7 +1,7 @@
 """A log that lost its tail, or everything, is made whole: nothing acknowledged that stands anywhere is lost."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 
 import pytest
 from redis import Redis
@@ -17,7 +17,7 @@ from streams import crash_points
 from streams.engines.redis_keys import META_KEY, retired_key, stream_key
 from streams.engines.redis_leases import RedisLeases
 from streams.engines.redis_log import RedisEventLog
-from streams.engines.redis_rewrite import SWITCH_AT_MOST, NewGeneration, Written
+from streams.engines.redis_rewrite import SWITCH_AT_MOST, Entry, NewGeneration, Written
 from streams.errors import CheckpointAhead, EpochChanged, LeaseLost, LogMismatch, LogUnavailable
 from streams.log import Consumed
 from streams.partitions import SEQUENCE_BITS, START, milliseconds_of_position
@@ -371,6 +371,22 @@ async def test_a_lease_that_is_about_to_lapse_is_waited_for(damaged: DamagedLog)
     assert await damaged.redis.keys("prosa:lease:*") == []
 
 
+async def test_what_is_held_is_kept_while_another_partition_is_waited_for(damaged: DamagedLog) -> None:
+    """The worker that died has a longer lease than the repair."""
+    await damaged.write(2)
+    await damaged.project()
+    await everything(damaged)
+    await RedisLeases(damaged.redis, "a worker that died", 1.8 * LEASE_SECONDS).claim([PARTITIONS - 1], most=1)
+    seen: set[str] = set()
+    crash_points.on_reached = seen.add
+    repairing = asyncio.create_task(damaged.repair())
+    await eventually(lambda: damaged.redis.exists("prosa:lease:0"))
+    while "repair.claimed" not in seen:
+        assert await damaged.redis.exists("prosa:lease:0")
+        await asyncio.sleep(0)
+    assert await repairing
+
+
 async def test_nobody_can_take_a_partition_while_it_is_repaired(damaged: DamagedLog) -> None:
     await damaged.write(2)
     await damaged.project()
@@ -439,6 +455,27 @@ async def test_a_server_that_is_full_in_the_middle_of_it_gets_its_room_back(dama
     assert not await damaged.redis.exists(*(stream_key(partition, 2) for partition in range(PARTITIONS)))
     assert await damaged.repair()
     await damaged.assert_whole()
+
+
+@pytest.mark.parametrize("error", [OSError("reset"), TimeoutError()], ids=["connection", "limit"])
+async def test_what_the_network_broke_off_is_cleared(
+    damaged: DamagedLog, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    await damaged.write(2)
+    await damaged.project()
+    await tail_of_one(damaged)
+    await damaged.lose_tail(HERE, keep=1)
+    write = NewGeneration.write
+
+    async def break_off(generation: NewGeneration, partition: int, entries: Collection[Entry]) -> None:
+        await write(generation, partition, entries)
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(NewGeneration, "write", break_off)
+        with pytest.raises(LogUnavailable):
+            await damaged.repair()
+    assert not await damaged.redis.exists(*(stream_key(partition, 2) for partition in range(PARTITIONS)))
 
 
 async def test_a_switch_that_the_server_makes_after_its_generation_was_cleared_changes_nothing(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from commands.repair import TELL_EVERY, Progress
 from streams import crash_points
 from streams.engines.redis_keys import META_KEY
 from tests.acceptance.running import PROSA, clean_environment
@@ -89,6 +90,16 @@ async def test_it_tells_what_it_did_and_is_content_the_next_time(damaged: Damage
     code, output = await prosa_repair(damaged, "--yes")
     assert (code, "nothing to repair" in output) == (0, True)
     await damaged.assert_whole()
+
+
+def test_a_long_repair_says_now_and_then_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """However odd the first batch was."""
+    progress = Progress()
+    for partition in (0, 1):
+        for written in range(7, 3 * TELL_EVERY, 500):
+            progress.tell(partition, written)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["partition 0"] * 2 + ["partition 1"] * 2
 
 
 @pytest.mark.parametrize("point", [point for point in crash_points.POINTS if point.startswith("repair.")])

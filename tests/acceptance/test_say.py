@@ -85,6 +85,13 @@ async def test_who_waits_too_short_is_told(dev: Prosa) -> None:
     assert (code, output.splitlines()[-1]) == (1, "prosa: no reply within 0.2 seconds; the log lines of prosa dev say why")
 
 
+async def test_a_message_that_twilio_loses_on_purpose_is_no_sign_of_a_webhook_that_is_away(dev: Prosa) -> None:
+    async with dev.phone_company() as twilio:
+        await twilio.break_down(inbound={"lost": 1})
+        code, output = await dev.say("Olá!", "--from", ANA)
+    assert (code, output.splitlines()[-1].partition(";")[0]) == (1, "prosa: Twilio lost this message on purpose")
+
+
 async def test_the_log_tells_the_story_in_short_lines(dev: Prosa) -> None:
     """The first conversation, from the message to what the phone did with the answer."""
 

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import fnmatch
 import itertools
 import random
 import sys
@@ -26,7 +27,7 @@ EXAMPLES = """
 examples:
   make faults                                        everything, for 45 minutes
   make faults ARGS="--seed 7 --minutes 10"           another order of the same, and other contacts
-  make faults ARGS="--faults kill-handlers,crash"    some classes only
+  make faults ARGS="--faults kill-handlers,model-*"  some classes only
   make faults ARGS='--only "crash sender.called:2 kill seed 7"'   one trial again, as its line says it
   make faults ARGS="--storm 5"                       one system under faults of all kinds for five minutes
 """
@@ -55,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     try:
         only = planned(arguments.only) if arguments.only else None
-        names = arguments.faults.split(",") if arguments.faults else [CRASH, *(fault.name for fault in KINDS)]
+        names = [name for pattern in (arguments.faults or "*").split(",") for name in _named(pattern)]
         kinds = [fault_named(name) for name in names if name != CRASH]
     except ValueError as mistake:
         sys.stderr.write(f"{mistake}\n")
@@ -81,6 +82,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     for verdict in violated:
         _tell(f"again: make faults ARGS='--only \"{verdict.spec}\"'   history: {verdict.folder}")
     return 1 if violated else 0
+
+
+def _named(pattern: str) -> list[str]:
+    """Raises `ValueError` where nothing is called so."""
+    return fnmatch.filter([CRASH, *(fault.name for fault in KINDS)], pattern) or [fault_named(pattern).name]
 
 
 async def _whole(

@@ -45,7 +45,8 @@ WAITING = """
 SELECT thread FROM prosa.threads WHERE awaits_answer_since_ms IS NOT NULL
 UNION SELECT thread FROM prosa.replies WHERE status = 'accepted'
 """
-BETWEEN_KILLS = (5.0, 12.0)
+BETWEEN_KILLS = (20.0, 40.0)
+"""Seldom enough that nobody suspects a message of killing its workers."""
 SETTLED_SECONDS = 180.0
 
 EXAMPLES = """

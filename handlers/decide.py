@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from handlers.parts import normalise
 from projections.message_status import normalised_code
+from projections.parts import proven_attempt
 from projections.sends import next_part
 from projections.state import (
     Attempt,
@@ -159,7 +160,7 @@ def _told(reply: Reply, state: ThreadState) -> SendStep | None:
             continue
         last = part.attempts[-1]
         if part.status is not PartStatus.SENT:
-            if (proven := _proven(part)) and proven.proof_sid:
+            if (proven := proven_attempt(part)) and proven.proof_sid:
                 return ConfirmSend(reply, index, proven, proven.proof_sid)
         elif last.failed_code is not None and not _has_arrived(part):
             is_too_late = state.last_sent_reply > reply.number or _was_overtaken(reply, index)
@@ -176,15 +177,6 @@ def _failures(part: Part) -> int:
         elif attempt.failed_code is not None:
             failures += 1
     return failures
-
-
-def _proven(part: Part) -> Attempt | None:
-    """An attempt that reached Twilio, even if its absence was believed before; but not one whose failure has been judged."""
-    for attempt in part.attempts:
-        has_been_judged = attempt.failed_code is not None and attempt.outcome in _UNSENT
-        if attempt.proof_sid and not has_been_judged:
-            return attempt
-    return None
 
 
 def _has_arrived(part: Part) -> bool:
@@ -210,6 +202,3 @@ def _due(reply: Reply, state: ThreadState, log_time_ms: int) -> SendStep | None:
     if log_time_ms >= state.window_closes_at_ms:
         return RefuseSend(reply, index, Rejection.WINDOW_CLOSED, WINDOW_CLOSED_CODE)
     return StartSend(reply, index)
-
-
-_UNSENT = frozenset({Outcome.DISPROVED, Outcome.REJECTED})

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from projections.changes import SENDER, count_anew, give_up, with_dead_letter, with_reply
-from projections.parts import attempt_of, part_of, with_attempt, with_outcome, with_part
+from projections.parts import attempt_of, part_of, proven_attempt, with_attempt, with_outcome, with_part
 from projections.policy import Policy
 from projections.proof import failed_code, is_accounted_for, note_sent_message
 from projections.replies import cancel_open_parts, close, news_again, settled, take_back, take_effect, touch, was_said_after_all
@@ -31,19 +31,27 @@ from streams.events import (
     SendUnconfirmed,
 )
 
-ATTEMPTS_KEPT = 8
-"""How many attempts of a part are remembered; more are never made without a person."""
+ATTEMPTS_KEPT = 500
+"""
+How many attempts of a part are remembered, one of which may have been disproved wrongly: a callback that names it proves so.
+
+Four hours, after which a part that gets no answer is given up (`RETRY_OUTAGE_SECONDS`), have room for 480 of half a minute each.
+"""
 
 _CLOSING_REJECTIONS = frozenset({Rejection.UNREACHABLE, Rejection.OPTED_OUT})
 
 
 def on_started(state: ThreadState, data: SendStarted, appended_at_ms: int) -> ThreadState:
-    """Grant the part to this attempt if the part is the reply's next one and nobody holds it."""
+    """
+    Grant the part to this attempt if the part is the reply's next one, nobody holds it, and nothing proves that it was sent.
+
+    Such a proof may have come between the last look of who starts and the start itself.
+    """
     reply = state.reply(data.reply)
     if reply is None or reply.status is not ReplyStatus.ACCEPTED or data.part != next_part(reply):
         return state
     part = reply.parts[data.part]
-    if part.status is not PartStatus.OPEN or attempt_of(part, data.attempt):
+    if part.status is not PartStatus.OPEN or attempt_of(part, data.attempt) or proven_attempt(part):
         return state
     attempts = (*part.attempts, Attempt(data.attempt, appended_at_ms))[-ATTEMPTS_KEPT:]
     return with_reply(state, with_part(reply, data.part, replace(part, status=PartStatus.STARTED, attempts=attempts)))

@@ -133,6 +133,25 @@ async def test_a_callback_between_the_last_look_and_the_disproof_still_keeps_it_
     assert (await world.reply(ANA)).status is ReplyStatus.SENT
 
 
+async def test_a_callback_between_the_disproof_and_the_next_start_still_keeps_it_from_being_sent_again(world: World) -> None:
+    """The start is in the log, and granted to nobody."""
+    written = await abandoned(world)
+    await world.append(SendDisproved(reply="r1", part=0, attempt="a1"), ANA)
+    journal = world.journal()
+    record = journal.record
+
+    async def told_just_before(data: Any, **place: Any) -> Any:
+        if data.name == "send.started":
+            await world.status(ANA, "SM7", "sent", attempt="a1")
+        return await record(data, **place)
+
+    journal.record = told_just_before  # type: ignore[method-assign]
+    await send(world.sender(journal=journal), written)
+    assert world.twilio.calls == []
+    assert (await world.reply(ANA)).status is ReplyStatus.SENT
+    assert await attempts(world) == [("a1", "sent")]
+
+
 # ------------------------------------------------------------------------------------------------------ what is none
 
 

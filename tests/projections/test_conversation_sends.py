@@ -2,6 +2,7 @@
 
 import pytest
 
+from projections.parts import proven_attempt
 from projections.sends import ATTEMPTS_KEPT, next_part
 from projections.state import Outcome, PartStatus, ReplyStatus, Status
 from streams.events import Rejection
@@ -284,9 +285,25 @@ def test_what_the_ai_decided_before_a_person_took_over_does_not_outlast_the_hand
     assert begun.when(taken(), released(), sent("r1", "a1")).status is Status.ACTIVE
 
 
-def test_as_many_attempts_are_remembered_as_are_ever_made() -> None:
+def test_every_attempt_of_the_longest_outage_is_remembered_and_a_callback_of_the_first_still_proves_it() -> None:
     history = ACCEPTED
-    for number in range(ATTEMPTS_KEPT + 3):
+    for number in range(ATTEMPTS_KEPT):
         history = history.when(started("r1", f"a{number}"), disproved("r1", f"a{number}"))
-    assert len(history.part("r1").attempts) == ATTEMPTS_KEPT
-    assert history.part("r1").attempts[-1].id == f"a{ATTEMPTS_KEPT + 2}"
+    told = history.when(status("a0", "delivered"))
+    proven = proven_attempt(told.part("r1"))
+    assert proven is not None
+    assert proven.id == "a0"
+    forgotten = history.when(started("r1", "next"))
+    assert [attempt.id for attempt in forgotten.part("r1").attempts][:: ATTEMPTS_KEPT - 1] == ["a1", "next"]
+
+
+def test_a_proof_that_came_before_the_start_keeps_the_next_attempt_from_being_granted() -> None:
+    """Whoever starts it had looked before: a message that was believed absent was sent after all."""
+    then = HELD.when(disproved("r1", "a1"), status("a1", "sent"), started("r1", "a2"))
+    assert then.part("r1").holder is None
+    assert outcomes(then) == [("a1", Outcome.DISPROVED)]
+
+
+def test_a_failure_that_was_judged_keeps_no_attempt_from_being_granted() -> None:
+    lost = FIRST_SENT.when(status("a1", "failed", code=63003), disproved("r1", "a1"), started("r1", "a2"))
+    assert outcomes(lost)[-1] == ("a2", None)

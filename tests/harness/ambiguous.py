@@ -45,8 +45,8 @@ WAITING = """
 SELECT thread FROM prosa.threads WHERE awaits_answer_since_ms IS NOT NULL
 UNION SELECT thread FROM prosa.replies WHERE status = 'accepted'
 """
-BETWEEN_KILLS = (20.0, 40.0)
-"""Seldom enough that nobody suspects a message of killing its workers."""
+BETWEEN_KILLS = 30.0
+"""On average, in seconds; so seldom that no message is suspected of killing its workers."""
 SETTLED_SECONDS = 180.0
 
 EXAMPLES = """
@@ -107,7 +107,15 @@ def _seconds(seconds: Sequence[float]) -> str:
 
 
 async def measured(
-    children: Nursery, ours: Servers, directory: Path, *, absence_is_proof: bool, seed: int, seconds: float, contacts: int
+    children: Nursery,
+    ours: Servers,
+    directory: Path,
+    *,
+    absence_is_proof: bool,
+    seed: int,
+    seconds: float,
+    contacts: int,
+    between_kills: float,
 ) -> Figure:
     """One system, so long."""
     allowed = Allowed(fates=frozenset({Fate.ANSWERED} | (set() if absence_is_proof else {Fate.UNCONFIRMED})), lost_statuses=True)
@@ -119,7 +127,7 @@ async def measured(
             await system.twilio.break_down(**PLAN, seed=seed)
             until = time.monotonic() + seconds
             kills, *_ = await asyncio.gather(
-                _kill(system, Random(random.random()), until),  # noqa: S311
+                _kill(system, Random(random.random()), until, between_kills),  # noqa: S311
                 _write(system, [Random(random.random()) for _ in range(contacts)], until),  # noqa: S311
             )
             await system.twilio.break_down()
@@ -130,9 +138,9 @@ async def measured(
     return replace(found, absence_is_proof=absence_is_proof)
 
 
-async def _kill(system: System, random: Random, until: float) -> int:
+async def _kill(system: System, random: Random, until: float, between: float) -> int:
     for kills in itertools.count():
-        await asyncio.sleep(random.uniform(*BETWEEN_KILLS))
+        await asyncio.sleep(random.uniform(between / 2, between * 3 / 2))
         if time.monotonic() >= until:
             return kills
         system.kill(random.choice(system.handler_names))
@@ -203,6 +211,7 @@ def main(argv: Sequence[str] | None = None, tell: Callable[[str], object] = sys.
         "--minutes", type=float, default=8.0, help="that contacts write, for both meanings of absence together (8)"
     )
     parser.add_argument("--contacts", type=int, default=100, help="who write at the same time (100)")
+    parser.add_argument("--between-kills", type=float, default=BETWEEN_KILLS, metavar="SECONDS", help="of a worker (30)")
     parser.add_argument("--directory", type=Path, help="where histories are kept; a new temporary folder otherwise")
     given = parser.parse_args(argv)
     directory = given.directory or Path(tempfile.mkdtemp(prefix="prosa-ambiguous-"))
@@ -221,6 +230,7 @@ def main(argv: Sequence[str] | None = None, tell: Callable[[str], object] = sys.
                         seed=given.seed,
                         seconds=given.minutes * 30,
                         contacts=given.contacts,
+                        between_kills=given.between_kills,
                     )
                 )
                 tell("\n".join(figures[-1].lines()) + "\n")

@@ -14,7 +14,8 @@ from commands.development_options import DATA_DIRECTORY, Directory
 from commands.terminal import Complaint, console, print_json, print_table
 
 if TYPE_CHECKING:
-    from operations.repair_findings import Compared, Standing, System
+    from operations.repair_findings import Compared, Standing
+    from operations.repair_system import System
     from settings import Settings
 
 TELL_EVERY = 50_000
@@ -39,9 +40,10 @@ def repair(
 
 
 async def _repair(settings: "Settings", *, dry_run: bool, yes: bool, as_json: bool) -> None:
-    from operations import repair as operation
+    from operations.repair import repair as operation
+    from operations.repair_system import repairable, require_room
 
-    async with operation.repairable(settings) as system:
+    async with repairable(settings) as system:
         standing, compared = await _found(system)
         if as_json:
             print_json(_document(standing, compared))
@@ -49,10 +51,10 @@ async def _repair(settings: "Settings", *, dry_run: bool, yes: bool, as_json: bo
         _show(standing, compared)
         if dry_run or not standing.disagreements:
             return
-        await operation.require_room(system, sum(each.archived + each.survivors for each in compared))
+        await require_room(system, sum(each.archived + each.survivors for each in compared))
         if not yes:
             _ask()
-        repaired = await operation.repair(system, Progress().tell)
+        repaired = await operation(system, Progress().tell)
         if repaired is None:
             console.print("Log and read model agree by now; nothing was done.")
             return

@@ -4,27 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
+from operations.repair_system import System
 from projections.agreement import disagreements_of
 from projections.archive import archive, newest_epoch
-from projections.database import Database
 from projections.store import Checkpoint, load_checkpoints
 from streams.engines import redis_agreement
-from streams.engines.redis_connection import Client
 from streams.engines.redis_keys import FIRST_EPOCH, META_KEY, stream_key
 from streams.engines.redis_rewrite import entries_of
 from streams.errors import LogMismatch
 from streams.log import Consumed
 from streams.partitions import START, partition_of_subject
-
-
-@dataclass(frozen=True, slots=True)
-class System:
-    """The log and the read model, as a repair sees them. `lease_seconds` is how long a worker's lease may outlive it."""
-
-    redis: Client
-    database: Database
-    partitions: int
-    lease_seconds: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from uuid import uuid4
 
 from operations.errors import ActRefused
-from operations.repair_findings import System
+from operations.repair_system import System
 from streams.cancellation import end
 from streams.engines.redis_leases import RedisLeases, holders_of
 from streams.errors import ProsaError

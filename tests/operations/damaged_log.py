@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from operations import repair as operation
 from operations.repair import Repaired
-from operations.repair_findings import System
+from operations.repair_system import System
 from projections.database import Database
 from projections.progress import Progress
 from projections.projector import Projector

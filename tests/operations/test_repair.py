@@ -9,8 +9,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from operations.connection import Connection
 from operations.errors import ActRefused
-from operations.repair import Repaired, require_room
+from operations.repair import Repaired
 from operations.repair_findings import compare, standing
+from operations.repair_system import require_room
 from operations.timeline import timeline
 from projections.archive import ArchiveAltered
 from streams import crash_points

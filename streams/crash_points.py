@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 POINTS: Mapping[str, str] = {
     "webhook.verified": "a form is signed and read, nothing is appended",
     "webhook.appended": "it stands in the log, Twilio has no answer",
+    "log.gathering": "entries of a stray generation are moved to the newest in part, the record does not name it yet",
     "projector.read": "a batch is read, nothing is loaded",
     "projector.folded": "a batch is folded, nothing is written",
     "projector.written": "rows are written, the checkpoints not yet moved",

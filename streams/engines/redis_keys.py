@@ -10,6 +10,11 @@ def stream_key(partition: int, epoch: int = FIRST_EPOCH) -> str:
     return f"prosa:log:{partition}" if epoch == FIRST_EPOCH else f"prosa:log:{epoch}:{partition}"
 
 
+def rewriting_key(partition: int, epoch: int) -> str:
+    """Where a repair writes a generation. It becomes `stream_key` in the step that begins it, so what is called that was live."""
+    return f"prosa:rewriting:{epoch}:{partition}"
+
+
 def retired_key(partition: int, epoch: int) -> str:
     """Where a generation is kept after a newer one has begun; nothing reads it."""
     return f"prosa:retired:{epoch}:{partition}"

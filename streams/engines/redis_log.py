@@ -171,8 +171,8 @@ class RedisEventLog:
         entry_id: bytes | None = await self._commands.execute_command("XADD", key, "NOMKSTREAM", "*", FIELD, value)
         if entry_id is not None:
             return entry_id
-        current = await self._generations.current()
-        if current is not None and current != epoch:
+        current = await self._generations.open(epoch)
+        if current != epoch:
             self._go_over_to(current)
             return None
         entry_id = await self._generations.append_anew(epoch, partition, value)

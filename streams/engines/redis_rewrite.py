@@ -1,8 +1,9 @@
 """
 Writing a new generation of the log beside the old one, and switching to it in one step.
 
-Nobody reads or appends to the new one before the switch; the old streams are kept under other names afterwards. Webhooks may
-append to the old one all the while: the switch itself takes along what was appended since the last look.
+The new one has another name before the switch, so that nobody reads it, appends to it, or takes it for a generation that was ever
+live; the old streams are kept under other names afterwards. Webhooks may append to the old one all the while: the switch itself
+takes along what was appended since the last look.
 """
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
@@ -10,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from streams.engines.redis_connection import Client
-from streams.engines.redis_keys import FIELD, META_KEY, retired_key, stream_key
+from streams.engines.redis_keys import FIELD, META_KEY, retired_key, rewriting_key, stream_key
 from streams.engines.redis_leases import lease_key
+from streams.engines.redis_scripts import TAKE_ALONG
 from streams.partitions import SEQUENCE_LIMIT, START, entry_id_of_position, position_of_entry_id
 from streams.thread_workers import Mark
 
@@ -20,49 +22,38 @@ AT_ONCE = 500
 SWITCH_AT_MOST = 2000
 """Entries that the switch itself may take along, so that it holds the server up for milliseconds only."""
 
-CLEAR = """
-local current = tonumber(redis.call('HGET', KEYS[1], 'epoch') or ARGV[1])
-for i = 2, #KEYS do
-  if tonumber(ARGV[i]) > current then redis.call('UNLINK', KEYS[i]) end
-end
-"""
-
 SWITCH = f"""
+{TAKE_ALONG}
 local meta, from, to, member, count = KEYS[1], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 if redis.call('HGET', meta, 'epoch') ~= from then return 'epoch' end
 local tails, total = {{}}, 0
 for n = 0, count - 1 do
-  local old, new, lease = KEYS[2 + n * 4], KEYS[3 + n * 4], KEYS[5 + n * 4]
+  local old, written, new, lease = KEYS[2 + n * 5], KEYS[3 + n * 5], KEYS[4 + n * 5], KEYS[6 + n * 5]
   if redis.call('GET', lease) ~= member then return 'lease' end
-  local newest = redis.call('XREVRANGE', new, '+', '-', 'COUNT', 1)[1]
+  if redis.call('EXISTS', new) == 1 then return 'epoch' end
+  local newest = redis.call('XREVRANGE', written, '+', '-', 'COUNT', 1)[1]
   local top = newest and newest[1] or '0-0'
-  if redis.call('XLEN', new) ~= tonumber(ARGV[7 + n * 3]) or top ~= ARGV[6 + n * 3] then return 'altered' end
+  if redis.call('XLEN', written) ~= tonumber(ARGV[7 + n * 3]) or top ~= ARGV[6 + n * 3] then return 'altered' end
   tails[n] = redis.call('XRANGE', old, '(' .. ARGV[5 + n * 3], '+', 'COUNT', {SWITCH_AT_MOST})
   total = total + #tails[n]
 end
 if total >= {SWITCH_AT_MOST} then return 'behind' end
 for n = 0, count - 1 do
-  local old, new, retired = KEYS[2 + n * 4], KEYS[3 + n * 4], KEYS[4 + n * 4]
-  local ms, sequence = string.match(ARGV[6 + n * 3], '(%d+)-(%d+)')
-  ms, sequence = tonumber(ms), tonumber(sequence)
-  for _, entry in ipairs(tails[n]) do
-    local own_ms, own_sequence = string.match(entry[1], '(%d+)-(%d+)')
-    own_ms, own_sequence = tonumber(own_ms), tonumber(own_sequence)
-    if own_sequence < {SEQUENCE_LIMIT} then
-      if own_ms > ms or (own_ms == ms and own_sequence > sequence) then
-        ms, sequence = own_ms, own_sequence
-      else
-        sequence = sequence + 1
-        if sequence >= {SEQUENCE_LIMIT} then ms, sequence = ms + 1, 0 end
-      end
-      redis.call('XADD', new, string.format('%.0f-%.0f', ms, sequence), unpack(entry[2]))
+  local old, written, new, retired = KEYS[2 + n * 5], KEYS[3 + n * 5], KEYS[4 + n * 5], KEYS[5 + n * 5]
+  take_along(tails[n], written)
+  redis.call('RENAMENX', written, new)
+  if redis.call('EXISTS', old) == 1 then
+    local kept, copies = retired, 1
+    while redis.call('RENAMENX', old, kept) == 0 do
+      copies = copies + 1
+      kept = retired .. ':' .. copies
     end
   end
-  if redis.call('EXISTS', old) == 1 then redis.call('RENAME', old, retired) end
 end
 redis.call('HSET', meta, 'epoch', to)
 return 'switched'
 """
+"""Nothing is ever renamed over something: a retired stream whose name is taken gets a number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,25 +103,23 @@ class NewGeneration:
         self.before = before
         self._client = client
         self._partitions = partitions
-        self._clear = client.register_script(CLEAR)
         self._switch = client.register_script(SWITCH)
 
     async def clear(self) -> None:
-        """Remove what an unfinished try has left, unless it was switched to after all: in one step, since that may come late."""
-        epochs = [epoch for epoch in range(self.before + 1, self.epoch + 1) for _ in range(self._partitions)]
-        partitions = [*range(self._partitions)] * (self.epoch - self.before)
-        await self._clear(keys=[META_KEY, *map(stream_key, partitions, epochs)], args=[self.before, *epochs])
+        """Remove what unfinished tries have left: these names only, which no generation has that was ever live."""
+        epochs = range(self.before + 1, self.epoch + 1)
+        await self._client.unlink(*(rewriting_key(partition, epoch) for epoch in epochs for partition in range(self._partitions)))
 
     async def write(self, partition: int, entries: Collection[Entry]) -> None:
         """Add entries; they are durable when this returns."""
         async with self._client.pipeline(transaction=False) as pipeline:
             for entry in entries:
-                pipeline.xadd(stream_key(partition, self.epoch), dict(entry.fields), id=entry_id_of_position(entry.position))
+                pipeline.xadd(rewriting_key(partition, self.epoch), dict(entry.fields), id=entry_id_of_position(entry.position))
             await pipeline.execute()
 
     async def set_marks(self, partition: int, marks: Mapping[str, Mark]) -> None:
         """Make the groups with their marks; the stream too, where the partition is empty."""
-        key = stream_key(partition, self.epoch)
+        key = rewriting_key(partition, self.epoch)
         for group, mark in marks.items():
             entry_id, count = entry_id_of_position(mark.position), mark.entries or 0
             await self._client.execute_command("XGROUP CREATE", key, group, entry_id, "MKSTREAM", "ENTRIESREAD", count)
@@ -146,7 +135,7 @@ class NewGeneration:
         keys = [META_KEY]
         places: list[Any] = []
         for partition in range(self._partitions):
-            keys += [stream_key(partition, self.before), stream_key(partition, self.epoch)]
+            keys += [stream_key(partition, self.before), rewriting_key(partition, self.epoch), stream_key(partition, self.epoch)]
             keys += [retired_key(partition, self.before), lease_key(partition)]
             each = written[partition]
             places += [entry_id_of_position(each.copied), entry_id_of_position(each.top), each.entries]

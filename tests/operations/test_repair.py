@@ -15,7 +15,7 @@ from operations.repair_system import require_room
 from operations.timeline import timeline
 from projections.archive import ArchiveAltered
 from streams import crash_points
-from streams.engines.redis_keys import META_KEY, retired_key, stream_key
+from streams.engines.redis_keys import META_KEY, retired_key, rewriting_key, stream_key
 from streams.engines.redis_leases import RedisLeases
 from streams.engines.redis_log import RedisEventLog
 from streams.engines.redis_rewrite import SWITCH_AT_MOST, Entry, NewGeneration, Written
@@ -418,7 +418,7 @@ async def test_a_repair_that_lost_its_leases_changes_nothing(damaged: DamagedLog
     with pytest.raises(Exception, match="run it again"):
         await damaged.repair()
     assert (await standing(damaged.system)).epoch == 1
-    assert not await damaged.redis.exists(stream_key(HERE, 2))
+    assert not await damaged.redis.exists(rewriting_key(HERE, 2))
 
 
 async def test_who_served_the_old_generation_ends_and_goes_on_in_the_new_one(damaged: DamagedLog, redis_url: str) -> None:
@@ -453,7 +453,7 @@ async def test_a_server_that_is_full_in_the_middle_of_it_gets_its_room_back(dama
     finally:
         await damaged.redis.config_set("maxmemory", "0")
     crash_points.on_reached = lambda _: None
-    assert not await damaged.redis.exists(*(stream_key(partition, 2) for partition in range(PARTITIONS)))
+    assert not await damaged.redis.exists(*(rewriting_key(partition, 2) for partition in range(PARTITIONS)))
     assert await damaged.repair()
     await damaged.assert_whole()
 
@@ -476,7 +476,7 @@ async def test_what_the_network_broke_off_is_cleared(
         patched.setattr(NewGeneration, "write", break_off)
         with pytest.raises(LogUnavailable):
             await damaged.repair()
-    assert not await damaged.redis.exists(*(stream_key(partition, 2) for partition in range(PARTITIONS)))
+    assert not await damaged.redis.exists(*(rewriting_key(partition, 2) for partition in range(PARTITIONS)))
 
 
 async def test_a_switch_that_the_server_makes_after_its_generation_was_cleared_changes_nothing(
@@ -520,8 +520,8 @@ async def test_what_another_repair_has_cleared_is_not_switched_to(damaged: Damag
     def clean_up(point: str) -> None:
         if point == "repair.written":
             with Redis.from_url(damaged.url) as client:
-                client.delete(stream_key(0, 2))
-                client.xadd(stream_key(0, 2), {"event": "written by the other"})
+                client.delete(rewriting_key(0, 2))
+                client.xadd(rewriting_key(0, 2), {"event": "written by the other"})
 
     crash_points.on_reached = clean_up
     with pytest.raises(LeaseLost, match="run it again"):

@@ -9,12 +9,11 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import datetime, timedelta
 
-from handlers.listed_inbound import ListedInbound, event_of, files_of, read_inbound
-from handlers.twilio_answers import TwilioRefused, TwilioUnavailable
+from handlers.listed_inbound import ListedInbound, event_of
 from handlers.twilio_client import TwilioClient
+from handlers.twilio_inbound import Period, TwilioInbound
 from projections.database import Database, sql
 from projections.lateness import RECONCILER
 from projections.progress import Progress
@@ -25,7 +24,6 @@ from streams.log import Appended, EventLog
 from streams.partitions import partition_of_subject
 from telemetry import log, thread_hash
 from tracing import traceparent
-from webhook.forms import MalformedForm
 
 LEFT_TO_THE_WEBHOOK = timedelta(minutes=1)
 """What is younger may still come by a webhook, which knows more of it: Twilio tries for 15 s, and then its fallback URL."""
@@ -33,19 +31,8 @@ LEFT_TO_THE_WEBHOOK = timedelta(minutes=1)
 FOLD_SECONDS = 10.0
 """How long the projector may take to come to the head of the log; what it has not come to is left for the next time."""
 
-MEDIA_TRIES = 3
-"""After so many tries in vain a message is taken without its files: one of which Twilio cannot tell must not hold up others."""
-
 REMEMBERED = 100_000
 """How many appended sids are remembered, lest what the fold cannot fold is appended for ever."""
-
-
-@dataclass(frozen=True, slots=True)
-class Period:
-    """From `since` on and before `until`, by Twilio's clock."""
-
-    since: datetime
-    until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +78,11 @@ class Reconciler:
     ) -> None:
         self._log = event_log
         self._database = database
-        self._twilio = twilio
+        self._inbound = TwilioInbound(twilio, account=account, most_pages=most_pages)
         self._account = account
         self._sender = sender
-        self._most_pages = most_pages
         self._fold_seconds = fold_seconds
         self._appended: dict[str, None] = {}
-        self._media_failures: dict[str, int] = {}
-        self._told: set[str] = set()
 
     async def senders(self) -> Sequence[str]:
         """Our addresses: that of the settings, and each to which anybody ever wrote."""
@@ -152,33 +136,13 @@ class Reconciler:
             yield each, appended
 
     async def _list(self, sender: str, period: Period, found: _Found, on_page: Callable[[int], None]) -> None:
-        """The newest first; the first page that is wholly older is the last."""
-        query = {"To": sender} | _sent_before(period.until)
-        oldest, pages = period.until, 0
-        async with aclosing(self._twilio.pages(query, most=self._most_pages + 1)) as listing:
-            async for page in listing:
-                if pages == self._most_pages:
-                    found.cut_at = max(oldest, found.cut_at or oldest)
-                    return
-                pages += 1
-                messages = self._read(page, sender, found)
-                await self._note([each for each in messages if period.since <= each.written_at < period.until], found)
+        async with aclosing(self._inbound.pages(sender, period)) as pages:
+            async for page in pages:
+                found.unreadable += page.unreadable
+                if page.cut_at:
+                    found.cut_at = max(page.cut_at, found.cut_at or page.cut_at)
+                await self._note(page.messages, found)
                 on_page(len(found.sids))
-                if messages and all(each.written_at < period.since for each in messages):
-                    return
-                oldest = min([oldest, *(each.written_at for each in messages)])
-
-    def _read(self, page: Sequence[Any], sender: str, found: _Found) -> list[ListedInbound]:
-        messages = []
-        for resource in page:
-            try:
-                listed = read_inbound(resource, sender=sender, account=self._account)
-            except MalformedForm as error:
-                found.unreadable += 1
-                self._tell_unreadable(resource, error)
-            else:
-                messages += [listed] if listed else []
-        return messages
 
     async def _note(self, messages: Sequence[ListedInbound], found: _Found) -> None:
         found.sids.update(each.sid for each in messages)
@@ -210,41 +174,16 @@ class Reconciler:
         return {partition for partition, is_there in zip(partitions, are_there, strict=True) if is_there}
 
     async def _event_of(self, each: ListedInbound) -> Event:
-        media = await self._media_of(each) if each.has_media else ()
+        media = await self._inbound.media_of(each) if each.has_media else ()
         data = event_of(each, media, self._account)
         event = new_event(data, subject=each.thread, source=RECONCILER, traceparent=traceparent())
         return event.model_copy(update={"time": each.written_at})
 
-    async def _media_of(self, each: ListedInbound) -> Sequence[tuple[str, str]]:
-        try:
-            entries = await self._twilio.media_of(each.sid)
-        except TwilioRefused:
-            return ()
-        except TwilioUnavailable:
-            failures = self._media_failures[each.sid] = self._media_failures.get(each.sid, 0) + 1
-            if failures < MEDIA_TRIES:
-                raise
-            return ()
-        return [(self._twilio.media_url(each.sid, sid), content_type) for sid, content_type in files_of(entries)]
-
     def _remember(self, sid: str) -> None:
-        self._media_failures.pop(sid, None)
+        self._inbound.taken(sid)
         self._appended[sid] = None
         if len(self._appended) > REMEMBERED:
             self._appended.pop(next(iter(self._appended)))
 
-    def _tell_unreadable(self, resource: Any, error: MalformedForm) -> None:
-        """Once each: the same list is read again and again."""
-        sid = str(resource.get("sid"))[:34] if isinstance(resource, dict) else ""
-        if sid not in self._told and len(self._told) < REMEMBERED:
-            self._told.add(sid)
-            log.warning("listed message unreadable", sid=sid or None, reason=error.reason, fields=error.fields)
-
     def _partition_of(self, each: ListedInbound) -> int:
         return partition_of_subject(each.thread, self._log.partitions)
-
-
-def _sent_before(until: datetime) -> dict[str, str]:
-    """Spares the pages of the days since. Twilio filters by whole days: a day more than is asked for leaves nothing out."""
-    day_after = (until.astimezone(UTC) + timedelta(days=2)).date()
-    return {"DateSent<": day_after.isoformat()} if day_after < datetime.now(UTC).date() else {}

@@ -10,9 +10,10 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import metrics
-from handlers.reconciler import LEFT_TO_THE_WEBHOOK, Period, Reconciler
+from handlers.reconciler import LEFT_TO_THE_WEBHOOK, Reconciler
 from handlers.regularly import regularly
 from handlers.twilio_client import TWILIO_API_URL, TwilioClient
+from handlers.twilio_inbound import Period
 from projections.database import Database
 from settings import DEVELOPMENT_ACCOUNT, Settings
 from streams.errors import ReadModelUnavailable

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from handlers.listed_inbound import ListedInbound
-from handlers.reconciler import LEFT_TO_THE_WEBHOOK, Period, Reconciler
+from handlers.reconciler import LEFT_TO_THE_WEBHOOK, Reconciler
 from handlers.twilio_client import TwilioClient
+from handlers.twilio_inbound import Period
 from operations.connection import FOLD_SECONDS, Connection
 from operations.errors import ActRefused
 

@@ -9,9 +9,10 @@ import pytest
 import pytest_asyncio
 from structlog.testing import capture_logs
 
-from handlers.reconciler import MEDIA_TRIES, Comparison, Period, Reconciler
+from handlers.reconciler import Comparison, Reconciler
 from handlers.twilio_answers import TwilioDenied, TwilioRefused, TwilioUnavailable
 from handlers.twilio_client import TwilioClient
+from handlers.twilio_inbound import MEDIA_TRIES, Period
 from projections.lateness import RECONCILER
 from streams import crash_points
 from streams.delivery import Delivery

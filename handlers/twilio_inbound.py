@@ -1,0 +1,104 @@
+"""What contacts wrote to us, as Twilio holds it: its list of messages, page by page, and their files."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from handlers.listed_inbound import ListedInbound, files_of, read_inbound
+from handlers.twilio_answers import TwilioRefused, TwilioUnavailable
+from handlers.twilio_client import TwilioClient
+from telemetry import log
+from webhook.forms import MalformedForm
+
+MEDIA_TRIES = 3
+"""After so many tries in vain a message is taken without its files: one of which Twilio cannot tell must not hold up others."""
+
+MOST_TOLD = 100_000
+"""How many entries that cannot be read are told of; each once, since the same list is read again and again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """From `since` on and before `until`, by Twilio's clock."""
+
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Messages of the period, and how many entries cannot be messages to us; `cut_at` where more pages are not read."""
+
+    messages: Sequence[ListedInbound]
+    unreadable: int
+    cut_at: datetime | None = None
+
+
+class TwilioInbound:
+    """The list of one account. Both methods raise what the client raises."""
+
+    def __init__(self, twilio: TwilioClient, *, account: str, most_pages: int) -> None:
+        self._twilio = twilio
+        self._account = account
+        self._most_pages = most_pages
+        self._media_failures: dict[str, int] = {}
+        self._told: set[str] = set()
+
+    async def pages(self, sender: str, period: Period) -> AsyncGenerator[Page, None]:
+        """What was written to this address, the newest first; the first page that is wholly older is the last."""
+        query = {"To": sender} | _sent_before(period.until)
+        oldest, pages = period.until, 0
+        async with aclosing(self._twilio.pages(query, most=self._most_pages + 1)) as listing:
+            async for resources in listing:
+                if pages == self._most_pages:
+                    yield Page((), 0, cut_at=oldest)
+                    return
+                pages += 1
+                messages, unreadable = self._read(resources, sender)
+                yield Page([each for each in messages if period.since <= each.written_at < period.until], unreadable)
+                if messages and all(each.written_at < period.since for each in messages):
+                    return
+                oldest = min([oldest, *(each.written_at for each in messages)])
+
+    async def media_of(self, each: ListedInbound) -> Sequence[tuple[str, str]]:
+        """The address and content type of each file; none of what Twilio has forgotten, or cannot tell in so many tries."""
+        try:
+            entries = await self._twilio.media_of(each.sid)
+        except TwilioRefused:
+            return ()
+        except TwilioUnavailable:
+            failures = self._media_failures[each.sid] = self._media_failures.get(each.sid, 0) + 1
+            if failures < MEDIA_TRIES:
+                raise
+            return ()
+        return [(self._twilio.media_url(each.sid, sid), content_type) for sid, content_type in files_of(entries)]
+
+    def taken(self, sid: str) -> None:
+        """Nobody asks for its files any more."""
+        self._media_failures.pop(sid, None)
+
+    def _read(self, resources: Sequence[Any], sender: str) -> tuple[list[ListedInbound], int]:
+        messages, unreadable = [], 0
+        for resource in resources:
+            try:
+                listed = read_inbound(resource, sender=sender, account=self._account)
+            except MalformedForm as error:
+                unreadable += 1
+                self._tell_unreadable(resource, error)
+            else:
+                messages += [listed] if listed else []
+        return messages, unreadable
+
+    def _tell_unreadable(self, resource: Any, error: MalformedForm) -> None:
+        sid = str(resource.get("sid"))[:34] if isinstance(resource, dict) else ""
+        if sid not in self._told and len(self._told) < MOST_TOLD:
+            self._told.add(sid)
+            log.warning("listed message unreadable", sid=sid or None, reason=error.reason, fields=error.fields)
+
+
+def _sent_before(until: datetime) -> dict[str, str]:
+    """Spares the pages of the days since. Twilio filters by whole days: a day more than is asked for leaves nothing out."""
+    day_after = (until.astimezone(UTC) + timedelta(days=2)).date()
+    return {"DateSent<": day_after.isoformat()} if day_after < datetime.now(UTC).date() else {}

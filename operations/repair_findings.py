@@ -9,7 +9,8 @@ from projections.agreement import disagreements_of
 from projections.archive import archive, newest_epoch
 from projections.store import Checkpoint, load_checkpoints
 from streams.engines import redis_agreement
-from streams.engines.redis_keys import FIRST_EPOCH, META_KEY, stream_key
+from streams.engines.redis_keys import META_KEY, stream_key
+from streams.engines.redis_opening import newest_generation
 from streams.engines.redis_rewrite import entries_of
 from streams.errors import LogMismatch
 from streams.log import Consumed
@@ -48,16 +49,16 @@ class Compared:
 
 async def standing(system: System) -> Standing:
     """Raises `LogMismatch` where the log has another number of partitions, and what client and database raise."""
-    recorded, epoch = await system.redis.hmget(META_KEY, ["partitions", "epoch"])
+    recorded = await system.redis.hget(META_KEY, "partitions")
     if recorded is not None and int(recorded) != system.partitions:
         raise LogMismatch(f"the log has {int(recorded)} partitions; STREAM_PARTITIONS says {system.partitions}")
-    current = FIRST_EPOCH if epoch is None else int(epoch)
+    current = await newest_generation(system.redis)
     async with system.database.transaction(readonly=True) as connection:
         checkpoints = await load_checkpoints(connection, range(system.partitions))
         newest = max(current, await newest_epoch(connection))
 
     async def compare(consumed: Mapping[int, Consumed]) -> Mapping[int, str]:
-        return await redis_agreement.disagreements_of(system.redis, current, consumed)
+        return await redis_agreement.disagreements_in(system.redis, current, consumed)
 
     return Standing(current, newest, checkpoints, await disagreements_of(checkpoints.values(), current, compare))
 

@@ -21,6 +21,19 @@ from streams.partitions import START, entry_id_of_position, position_of_entry_id
 
 async def disagreements_of(client: Client, epoch: int, consumed: Mapping[int, Consumed]) -> dict[int, str]:
     """What `EventLog.disagreements` tells and raises; and what the client raises."""
+    current, found = await _compare(client, epoch, consumed)
+    require_epoch(epoch, current)
+    return found
+
+
+async def disagreements_in(client: Client, epoch: int, consumed: Mapping[int, Consumed]) -> dict[int, str]:
+    """The same, whatever the log's record says of this generation."""
+    _, found = await _compare(client, epoch, consumed)
+    return found
+
+
+async def _compare(client: Client, epoch: int, consumed: Mapping[int, Consumed]) -> tuple[bytes | None, dict[int, str]]:
+    """The epoch that is recorded, and the disagreements."""
     compared = {partition: each for partition, each in consumed.items() if each.position != START}
     current, entries = await _look(client, epoch, compared)
     found: dict[int, str] = {}
@@ -33,8 +46,7 @@ async def disagreements_of(client: Client, epoch: int, consumed: Mapping[int, Co
             found[partition] = f"the log has another entry {entry_id_of_position(each.position)} than was consumed"
     if found:
         current = await client.hget(META_KEY, "epoch")  # may have changed between the looks
-    require_epoch(epoch, current)
-    return found
+    return current, found
 
 
 def require_epoch(epoch: int, current: bytes | None) -> None:

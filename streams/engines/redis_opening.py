@@ -15,7 +15,7 @@ from structlog import get_logger
 
 from streams.crash_points import reached
 from streams.engines.redis_connection import Client
-from streams.engines.redis_keys import META_KEY, stream_key
+from streams.engines.redis_keys import FIRST_EPOCH, META_KEY, stream_key
 from streams.engines.redis_scripts import MAKE_STREAM, TAKE_ALONG
 from streams.errors import LogMismatch
 
@@ -108,6 +108,12 @@ async def open_log(client: Client, partitions: int, *, epoch: int) -> int:
             case [_, number, current, before, streams]:
                 _tell(int(current), int(before), gathered + int(number), has_streams=bool(streams))
                 return int(current)
+
+
+async def newest_generation(client: Client) -> int:
+    """The epoch that `open_log` would find; this only looks. Raises what the client raises."""
+    recorded, found = await client.hget(META_KEY, "epoch"), await _standing(client)
+    return max(FIRST_EPOCH, int(recorded or 0), found.retired + 1, *(epoch for epoch, _ in found.live))
 
 
 def _tell(epoch: int, before: int, gathered: int, *, has_streams: bool) -> None:

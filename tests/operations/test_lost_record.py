@@ -6,6 +6,7 @@ import pytest
 from redis import Redis
 from structlog.testing import capture_logs
 
+from operations.repair_findings import standing
 from streams import crash_points
 from streams.engines import redis_opening
 from streams.engines.redis_generations import Generations
@@ -94,6 +95,17 @@ async def test_who_starts_goes_on_in_the_newest_generation_and_everything_is_the
     assert set(before) <= set(await kept_bytes(damaged))
     for event in damaged.acknowledged:
         assert (await kept_bytes(damaged)).count(encode(event)) >= 1
+
+
+@pytest.mark.parametrize("lose", LOSSES)
+async def test_who_only_looks_sees_the_newest_generation_and_changes_nothing(
+    damaged: DamagedLog, lose: Callable[[DamagedLog], Awaitable[None]]
+) -> None:
+    await lose(damaged)
+    before = await damaged.redis.hgetall(META_KEY)
+    found = await standing(damaged.system)
+    assert (found.epoch, found.disagreements) == (2, {})
+    assert await damaged.redis.hgetall(META_KEY) == before
 
 
 @pytest.mark.parametrize("lose", LOSSES)

@@ -6,7 +6,6 @@ letter and its thread goes on, unless everything fails. An event that ended its 
 work is one too.
 """
 
-import asyncio
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -22,8 +21,9 @@ from projections.changes import SENDER
 from projections.dead_letters import attempts_of
 from projections.reader import View
 from projections.state import EventAttempts
+from streams import leaving
 from streams.delivery import Delivery
-from streams.errors import FatalError, TransientError
+from streams.errors import FatalError, LeaseLost, TransientError
 from streams.events import AttemptFailed, AttemptStarted, EventDeadLettered, RedriveRequested
 from streams.outage import place_of
 from streams.retry import RetryPolicy
@@ -74,6 +74,8 @@ class Attempts:
             await self._handle(delivery)
         except FatalError:
             raise
+        except LeaseLost:
+            log.info("tick.left")  # the next owner has ticks of its own
         except Exception as error:  # noqa: BLE001 - decided here by its branch
             log.error("tick.failed", error=type(error).__name__, at=place_of(error))
 
@@ -103,7 +105,7 @@ class Attempts:
                 await self._breaker.admit()
             elif await self._give_up(delivery, event, view, name, counted):
                 return True
-        await asyncio.sleep(self._retry.pause_seconds(counted, random.random()))  # noqa: S311 - jitter
+        await leaving.pause(self._retry.pause_seconds(counted, random.random()))  # noqa: S311 - jitter
         metrics.RETRIES.of(delivery.group).inc()
         return False
 

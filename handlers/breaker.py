@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from streams import leaving
 from streams.retry import RetryPolicy
 from telemetry import log
 
@@ -77,10 +78,14 @@ class Breaker:
         return self._reason
 
     async def admit(self) -> bool:
-        """Pass at once while closed; while open, wait in line for a try. Whether it waited: what was known before may be old."""
+        """
+        Pass at once while closed; while open, wait in line for a try. Whether it waited: what was known before may be old.
+
+        Raises `LeaseLost` where the partition is being given back meanwhile.
+        """
         if not self._is_open:
             return False
-        async with self._probes:
+        async with leaving.limited(0.0), self._probes:
             if self._is_open:
                 self._tries_while_open += 1
                 await asyncio.sleep(self._pauses.pause_seconds(self._tries_while_open, chance=0.0))

@@ -12,6 +12,7 @@ from handlers.outcome_lines import tell
 from handlers.spans import appended_as, recorded
 from projections.progress import Progress
 from projections.reader import Line, Reader, View
+from streams import leaving
 from streams.crash_points import reached
 from streams.envelope import new_event
 from streams.errors import LogUnavailable, ReadModelUnavailable, TransientError
@@ -27,6 +28,9 @@ PAUSES = RetryPolicy(base_seconds=0.2, max_seconds=2.0)
 
 TURN_SECONDS = 30.0
 """Whoever waits so long for a turn tries all the same, should those before it fail for reasons of their own."""
+
+LEAVING_SECONDS = 2.0
+"""A projection at work takes milliseconds; where the partition is being given back nobody waits for one that stands still."""
 
 
 class _Outage:
@@ -99,7 +103,8 @@ class Journal:
     """
     A handler's view of the thread it works on. It holds on while the log or Postgres is away, however long that takes.
 
-    Waiting is right: whoever waits still holds the thread, and is cancelled when the partition's lease is lost.
+    Waiting is right: whoever waits still holds the thread, and is cancelled when the partition's lease is lost. Where it is being
+    given back, nobody waits long to read, and `LeaseLost` is raised; to write what has happened one waits as long as the drain.
     """
 
     def __init__(self, event_log: EventLog, progress: Progress, reader: Reader, *, source: str) -> None:
@@ -124,7 +129,7 @@ class Journal:
                 raise ReadModelUnavailable(f"partition {partition}: the checkpoint went back")
             return view
 
-        return await self._patience.until_done(look)
+        return await self._read(look)
 
     @recorded
     async def record(self, data: AnyEventData, *, cause: Event, thread: str | None = None) -> View:
@@ -143,23 +148,27 @@ class Journal:
 
     async def accounted_sids(self, thread: str, sids: Iterable[str], *, apart_from: str) -> set[str]:
         """Of these messages of a thread those that are known to be something else than what the attempt `apart_from` sent."""
-        return await self._patience.until_done(lambda: self._reader.accounted_sids(thread, sids, apart_from=apart_from))
+        return await self._read(lambda: self._reader.accounted_sids(thread, sids, apart_from=apart_from))
 
     async def history(self, conversation_id: str, unanswered: Iterable[str], *, limit: int) -> Sequence[Line]:
         """The newest messages of a conversation and all unanswered ones, in the order of the log."""
-        return await self._patience.until_done(lambda: self._reader.history(conversation_id, unanswered, limit=limit))
+        return await self._read(lambda: self._reader.history(conversation_id, unanswered, limit=limit))
 
     async def awaiting_answer(self, partition: int, since_ms: int, *, limit: int) -> Sequence[str]:
         """Threads where something has waited for an answer since then or longer."""
-        return await self._patience.until_done(lambda: self._reader.awaiting_answer(partition, since_ms, limit=limit))
+        return await self._read(lambda: self._reader.awaiting_answer(partition, since_ms, limit=limit))
 
     async def awaiting_send(self, partition: int, since_ms: int, *, limit: int) -> Sequence[str]:
         """Threads where a reply has waited to be sent since then or longer."""
-        return await self._patience.until_done(lambda: self._reader.awaiting_send(partition, since_ms, limit=limit))
+        return await self._read(lambda: self._reader.awaiting_send(partition, since_ms, limit=limit))
 
     async def time_ms(self) -> int:
         """The clock that stamps appends."""
-        return await self._patience.until_done(self._log.time_ms)
+        return await self._read(self._log.time_ms)
+
+    async def _read(self, act: Callable[[], Awaitable[_Result]]) -> _Result:
+        async with leaving.limited(LEAVING_SECONDS):
+            return await self._patience.until_done(act)
 
 
 def on_behalf_of(view: View, cause: Event) -> Event:

@@ -30,6 +30,9 @@ from streams.engines.choose import event_log
 from streams.errors import ConfigurationError, FatalError
 from telemetry import configure_logging, log, name_worker
 
+FATAL_DRAIN_SECONDS = 2.0
+"""What runs when a process must stop is given so long: calls that end soon shall not have to be settled by the next owner."""
+
 FRAMEWORK_LOG = logging.getLogger("faststream")
 
 
@@ -65,6 +68,11 @@ def build_app(settings: Settings) -> FastStream:
             await groups.ownership.start()
             counting.append(asyncio.create_task(count_regularly("what the projector has before it", projector_lag.count)))
 
+    async def give_back() -> None:
+        if ending.is_fatal:
+            groups.hurry(FATAL_DRAIN_SECONDS)
+        await groups.ownership.stop()
+
     async def close() -> None:
         await end(counting)
         await groups.twilio.close()
@@ -76,7 +84,7 @@ def build_app(settings: Settings) -> FastStream:
     app = _application(settings, broker, ending, "prosa-handlers", vitals)
     app.on_startup(open_log)
     app.after_startup(claim)
-    app.on_shutdown(groups.ownership.stop)
+    app.on_shutdown(give_back)
     app.after_shutdown(close)
     app.after_shutdown(ending.over)
     return app

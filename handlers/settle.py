@@ -19,6 +19,7 @@ from handlers.parts import normalise
 from handlers.twilio_answers import ListedMessage, TwilioDenied, TwilioRefused, TwilioUnavailable
 from handlers.twilio_client import TwilioClient
 from projections.reader import View
+from streams import leaving
 from streams.crash_points import reached
 from streams.events import Event, MessageSent, SendDisproved, SendUnconfirmed
 from streams.outage import Outage
@@ -98,7 +99,7 @@ class Settler:
                 if is_late:
                     return await self._unproven(thread, cause, step, is_listed=bool(unclaimed))
             listings += 1
-            await asyncio.sleep(self._pauses.pause_seconds(listings, random.random()))  # noqa: S311 - jitter
+            await leaving.pause(self._pauses.pause_seconds(listings, random.random()))  # noqa: S311 - jitter
 
     async def _is_late(self, step: SettleSend) -> bool:
         if self._monotonic() - self._looking_since[step.attempt.id] <= self._grace_seconds:

@@ -10,6 +10,7 @@ from itertools import count
 from handlers.model import Answer, ModelFailed, ModelRefused, Question, ReplyGenerator, TurnFailed, blame_of
 from handlers.parts import normalise
 from handlers.spans import asked
+from streams import leaving
 from streams.retry import RetryPolicy
 
 TIMER_SLACK_SECONDS = 0.001
@@ -101,7 +102,7 @@ class _Turn:
         until = max(_now() + pause, min(self.free_at.values()))
         if until >= self.deadline:
             raise self.failure()
-        await asyncio.sleep(until - _now())
+        await leaving.pause(until - _now())
 
     def failure(self) -> TurnFailed:
         error = self.error or "no model"

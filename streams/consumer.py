@@ -104,6 +104,10 @@ class GroupConsumer:
             self._tasks.append(supervise(asyncio.create_task(loop(), name=f"{self.group}: {loop.__name__}"), self._on_fatal))
         self._ownership.attach(self)
 
+    def hurry(self, drain_seconds: float) -> None:
+        """Give what runs no longer than this from now on, where going on is of no use."""
+        self._drain_seconds = min(self._drain_seconds, drain_seconds)
+
     async def stop(self) -> None:
         """Drain every partition still served, and end. To give the leases back as well, stop the ownership first."""
         await asyncio.gather(*(self.drain(partition) for partition in {*self._serving, *self._joining}))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from structlog import get_logger
 
 from streams.delivery import Delivery
+from streams.leaving import OF_THIS_WORK, Leaving
 from streams.log import Record
 from streams.ownership import OnFatal, supervise
 from streams.partitions import START
@@ -101,7 +102,7 @@ class ThreadWorkers:
         self._in_flight = 0
         self._kept = 0
         self._is_full = False
-        self._closing = asyncio.Event()
+        self._leaving = Leaving()
 
     @property
     def cursor(self) -> int:
@@ -128,7 +129,7 @@ class ThreadWorkers:
     @property
     def has_room(self) -> bool:
         """Whether reading on makes sense."""
-        return not (self._closing.is_set() or self._is_full or self._waits_for_isolated(self.cursor + 1))
+        return not (self._leaving.is_told or self._is_full or self._waits_for_isolated(self.cursor + 1))
 
     def is_isolated(self, position: int) -> bool:
         return position <= self._isolated_to
@@ -160,27 +161,22 @@ class ThreadWorkers:
 
     async def pause(self, seconds: float) -> bool:
         """Wait before the next try; false when there shall be none, because the partition is given back."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._closing.wait()
-        except TimeoutError:
-            return True
-        return False
+        return not await self._leaving.wait(seconds)
 
     def halt(self) -> None:
         """Begin nothing more."""
-        self._closing.set()
+        self._leaving.tell()
 
     async def drain(self, limit_seconds: float) -> None:
         """Begin nothing more, let what runs finish within the limit, cancel the rest."""
-        self._closing.set()
+        self._leaving.tell()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=limit_seconds)
         await self.abandon()
 
     async def abandon(self) -> None:
         """Cancel everything; returns when nothing runs."""
-        self._closing.set()
+        self._leaving.tell()
         while self._tasks:
             for task in self._tasks:
                 task.cancel()
@@ -200,8 +196,9 @@ class ThreadWorkers:
 
     async def _run(self, name: str, thread: _Thread) -> None:
         """A thread that stops at an unfinished event is never begun again here: it goes on holding the mark."""
+        OF_THIS_WORK.set(self._leaving)
         while thread.waiting:
-            if self._closing.is_set() or not await self._work(thread.waiting[0]):
+            if self._leaving.is_told or not await self._work(thread.waiting[0]):
                 return
             self._finish(thread.waiting.popleft())
             while thread.kept and not thread.waiting:

@@ -2,10 +2,13 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from commands.development_options import directory_of
 from commands.terminal import complaints
+from development.commands import shown
 from development.directory import RunDirectory
 from settings import Environment, Settings, load_database_url, load_settings, read_settings
 
@@ -36,6 +39,26 @@ def addresses_here(data: Path | None) -> dict[str, str]:
     return _fields(directory_of(data))
 
 
+@contextmanager
+def servers_here(data: Path | None) -> Iterator[None]:
+    """
+    Where the system that is meant is a `prosa dev` that has stopped: its servers, started for this command.
+
+    Without a directory that is given, `.prosa` is meant only where neither environment nor `.env` names another system. Raises
+    `DevelopmentError` and `ServerError`.
+    """
+    from development.stopped_run import servers_of
+
+    directory = RunDirectory(directory_of(data))
+    if not directory.has_servers or directory.is_claimed or (data is None and (_names_a_system() or _file_names_a_system())):
+        yield
+        return
+    _say(f"prosa dev has stopped in {shown(directory.path)}; its servers run for this command")
+    with servers_of(directory):
+        yield
+    _say("its servers are stopped again")
+
+
 def settings_of_run(data: Path | None) -> Settings:
     """The settings of the `prosa dev` in this directory and of no other system. Raises `DevelopmentError` where none runs."""
     return load_settings(**_fields(directory_of(data)))
@@ -48,9 +71,18 @@ def _names_a_system() -> bool:
     return settings.environment is Environment.PRODUCTION or any(problem.name == "ENVIRONMENT" for problem in problems)
 
 
+def _file_names_a_system() -> bool:
+    settings, _ = read_settings()
+    return not {name.lower() for name in NAMING}.isdisjoint(settings.model_fields_set)
+
+
+def _say(sentence: str) -> None:
+    if "--json" not in sys.argv:
+        complaints.print(sentence, style="dim", markup=False, soft_wrap=True)
+
+
 def _fields(path: Path) -> dict[str, str]:
     """Says whose they are, unless a script reads along: a system that is not the one meant must not go unnoticed."""
     given = {name.lower(): value for name, value in RunDirectory(path).read_addresses().items()}
-    if "--json" not in sys.argv:
-        complaints.print(f"of prosa dev in {path}", style="dim", markup=False, soft_wrap=True)
+    _say(f"of prosa dev in {path}")
     return {name: value for name, value in given.items() if name in Settings.model_fields}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from commands.configured import settings_here
+from commands.configured import servers_here, settings_here
 from commands.development_options import DATA_DIRECTORY, Directory
 from commands.terminal import Complaint, console, print_json, print_table
 
@@ -32,11 +32,12 @@ def repair(
     Make a log whole that lost its tail, or everything: from the archive in Postgres, and what Redis still has.
 
     Stop the handlers first; the webhook may run. It writes a new generation of the log and keeps the old one beside. Interrupted,
-    it is to be run again.
+    it is to be run again. For a prosa dev that has stopped it starts the servers itself.
     """
     if as_json and not dry_run:
         raise Complaint("--json goes with --dry-run")
-    asyncio.run(_repair(settings_here(data), dry_run=dry_run, yes=yes, as_json=as_json))
+    with servers_here(data):
+        asyncio.run(_repair(settings_here(data), dry_run=dry_run, yes=yes, as_json=as_json))
 
 
 async def _repair(settings: "Settings", *, dry_run: bool, yes: bool, as_json: bool) -> None:

@@ -65,6 +65,11 @@ class RunDirectory:
         return False
 
     @property
+    def has_servers(self) -> bool:
+        """Whether a run has ever made its servers here."""
+        return (self.path / "valkey").is_dir() and (self.path / "postgres").is_dir()
+
+    @property
     def has_leftovers(self) -> bool:
         """Whether the last run was killed, so that processes of it may still be ending."""
         return self.addresses_file.exists()

@@ -15,15 +15,16 @@ from typing import Any
 import aiohttp
 from rich.console import Console
 
-from development.commands import shown
+from development.commands import data_option, prosa_command, shown
 from development.errors import DevelopmentError
 from development.output import Output
 from development.plan import Plan, addresses, programs
 from development.ports import require_possible_ports, wait_for_free_ports
 from development.settings_check import checked_settings
-from development.supervision import Child
+from development.supervision import Child, Show
 from settings import Settings, misspelt_settings
 from simulator.servers import EmbeddedPostgres, EmbeddedServer, EmbeddedValkey
+from streams.errors import CheckpointAhead
 
 STOP_ORDER = (("handlers", "clock"), ("simulator",), ("webhook",))
 READY_SECONDS = 60.0
@@ -73,6 +74,7 @@ class Everything:
         self._stop = asyncio.Event()
         self._hurry = False
         self._problem: str | None = None
+        self._has_lost_tail = False
         self._started_at = time.monotonic()
 
     async def run(self) -> None:
@@ -84,9 +86,7 @@ class Everything:
             sender = self._settings.twilio_sender
             started = programs(self._plan, where, sender=sender, has_colours=self._output.has_colours)
             self._children = {
-                program.name: Child(
-                    program, show=self._output.lines_of(program.name), warn=self._output.warn, give_up=self._give_up
-                )
+                program.name: Child(program, show=self._lines_of(program.name), warn=self._output.warn, give_up=self._give_up)
                 for program in started
             }
             await self._unless_stopped(self._serve(where))
@@ -205,7 +205,19 @@ class Everything:
         finally:
             task.cancel()
 
+    def _lines_of(self, name: str) -> Show:
+        """Where a program's lines go; the handlers' tell why they cannot go on."""
+        show = self._output.lines_of(name)
+
+        def look(line: str) -> None:
+            self._has_lost_tail |= name == "handlers" and CheckpointAhead.__name__ in line
+            show(line)
+
+        return look
+
     def _give_up(self, problem: str) -> None:
+        if self._has_lost_tail:
+            problem = f"the log lost what was folded of it; type: {prosa_command()} repair{data_option(self._plan.directory)}"
         self._problem = self._problem or problem
         self._stop.set()
 

@@ -43,6 +43,11 @@ def to_answer(state: ThreadState | None, event: str | None) -> tuple[Unanswered,
     return state.unanswered
 
 
+def is_too_late_to_answer(state: ThreadState, log_time_ms: int) -> bool:
+    """Whether WhatsApp would deliver no answer: the contact wrote more than 24 hours ago."""
+    return log_time_ms >= state.window_closes_at_ms
+
+
 def silence_of(state: ThreadState | None, event: str | None) -> str | None:
     """Why the AI says nothing to a message that nobody answered; None where it waits, or was answered."""
     if state is None or state.conversation is None or event is None or _is_covered(state, event):
@@ -199,6 +204,6 @@ def _due(reply: Reply, state: ThreadState, log_time_ms: int) -> SendStep | None:
         return None
     if state.last_sent_reply > reply.number:
         return RefuseSend(reply, index, Rejection.SUPERSEDED, None)
-    if log_time_ms >= state.window_closes_at_ms:
+    if is_too_late_to_answer(state, log_time_ms):
         return RefuseSend(reply, index, Rejection.WINDOW_CLOSED, WINDOW_CLOSED_CODE)
     return StartSend(reply, index)

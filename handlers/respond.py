@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ulid import ULID
 
 from handlers.breaker import Breaker
-from handlers.decide import FINAL_ROUND, silence_of, to_answer
+from handlers.decide import FINAL_ROUND, is_too_late_to_answer, silence_of, to_answer
 from handlers.journal import Journal, on_behalf_of
 from handlers.model import Answer, Blame, ReplyGenerator, TurnFailed
 from handlers.parts import split
@@ -22,7 +22,7 @@ from projections.state import ThreadState, Unanswered
 from streams.crash_points import reached
 from streams.delivery import Delivery
 from streams.errors import TransientError
-from streams.events import ClockTicked, Event, MessageReceived, RedriveRequested, ReplyFailed, ReplyGenerated
+from streams.events import ClockTicked, Event, MessageReceived, RedriveRequested, Rejection, ReplyFailed, ReplyGenerated
 from telemetry import log
 from tracing import traced
 
@@ -109,6 +109,9 @@ class Responder:
                 if not waiting or view.state is None:
                     _tell_silence(view.state, message)
                     return
+                if is_too_late_to_answer(view.state, view.log_time_ms):
+                    view = await self._too_late(cause, thread, waiting)
+                    continue
                 view = await self._take_turn(cause, view.state, waiting, is_final=rounds >= FINAL_ROUND)
 
     @traced("quiet window")
@@ -121,6 +124,22 @@ class Responder:
             if to_answer(view.state, None)[-1:] == newest:
                 break
         return view
+
+    async def _too_late(self, cause: Event, thread: str, waiting: Sequence[Unanswered]) -> View:
+        """Nothing that a model says could be sent; sent round again once the contact has written, the messages are answered."""
+        error = Rejection.WINDOW_CLOSED.value
+        log.warning("reply.failed", error=error, attempts=0)
+        failed = ReplyFailed(
+            reply=str(ULID()),
+            first_event=waiting[0].event,
+            last_event=waiting[-1].event,
+            error=error,
+            attempts=0,
+            fingerprint=f"{RESPONDER}:{error}",
+            sentence=None,
+            gives_up=True,
+        )
+        return await self._journal.record(failed, cause=cause, thread=thread)
 
     async def _take_turn(self, cause: Event, state: ThreadState, waiting: Sequence[Unanswered], *, is_final: bool) -> View:
         conversation = state.conversation.id if state.conversation else ""

@@ -522,3 +522,41 @@ async def test_a_conversation_stays_pending_until_the_answer_is_sent(world: Worl
     state = await world.state(ANA)
     assert state.conversation is not None
     assert state.conversation.status is Status.PENDING
+
+
+# ------------------------------------------------------------------------------------------------------- a closed window
+
+
+async def test_what_is_too_late_to_be_sent_costs_no_call_of_a_model_and_is_a_dead_letter(world: World) -> None:
+    model = Model()
+    written = await world.write(ANA)
+    world.clock.ahead_ms += 24 * 3_600_000
+    await world.tick(written.at.partition)
+    await respond(world.responder(model), written)
+    assert model.questions == []
+    state = await world.state(ANA)
+    assert [(letter.group, letter.error) for letter in state.dead_letters] == [(RESPONDER, "window_closed")]
+    assert (state.unanswered, state.replies) == ((), ())
+
+
+async def test_once_the_contact_writes_again_what_was_too_late_is_answered_if_it_is_sent_round_again(world: World) -> None:
+    model = Model()
+    responder = world.responder(model)
+    late = await world.write(ANA, "late")
+    world.clock.ahead_ms += 25 * 3_600_000
+    await world.tick(late.at.partition)
+    await respond(responder, late)
+    await respond(responder, await world.write(ANA, "again"))
+    await respond(responder, await world.append(RedriveRequested(event=late.event.id, group=RESPONDER, by="ana"), ANA))
+    assert len(model.questions) == 2
+    assert (await world.state(ANA)).unanswered == ()
+
+
+async def test_a_message_that_comes_while_one_waits_opens_the_window_for_both(world: World) -> None:
+    model = Model()
+    first = await world.write(ANA, "first")
+    world.clock.ahead_ms += 25 * 3_600_000
+    await world.write(ANA, "second")
+    await respond(world.responder(model), first)
+    assert len(model.questions) == 1
+    assert (await world.state(ANA)).dead_letters == ()

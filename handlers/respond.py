@@ -105,14 +105,14 @@ class Responder:
                     view = await self._wait_for_quiet(thread, view)
                 if to_answer(view.state, message) and await self._breaker.admit():
                     view = await self._journal.look(thread)
-                waiting = to_answer(view.state, message)
-                if not waiting or view.state is None:
-                    _tell_silence(view.state, message)
+                state, waiting = view.state, to_answer(view.state, message)
+                if not waiting or state is None:
+                    _tell_silence(state, message)
                     return
-                if is_too_late_to_answer(view.state, view.log_time_ms):
+                if is_too_late_to_answer(state, view.log_time_ms):
                     view = await self._too_late(cause, thread, waiting)
-                    continue
-                view = await self._take_turn(cause, view.state, waiting, is_final=rounds >= FINAL_ROUND)
+                else:
+                    view = await self._take_turn(cause, state, waiting, is_final=rounds >= FINAL_ROUND)
 
     @traced("quiet window")
     async def _wait_for_quiet(self, thread: str, view: View) -> View:

@@ -1,7 +1,7 @@
 """`prosa status`: who serves what, how far behind it is, and what waits for whom."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -112,13 +112,13 @@ def _groups(log: "LogStatus") -> Table:
     for group, lags in log.lags.items():
         behind = [partition for partition, lag in lags.items() if lag.seconds]
         oldest = max((lag.seconds for lag in lags.values()), default=0.0)
-        table.add_row(group, _events(lags.values()), ago(oldest) if oldest else "-", ranges(behind) or "-")
+        table.add_row(group, _events(lags, log.lost), ago(oldest) if oldest else "-", ranges(behind) or "-")
     return table
 
 
-def _events(lags: "Iterable[Lag]") -> str:
+def _events(lags: "Mapping[int, Lag]", lost: Collection[int]) -> str:
     """The sum, where every partition's is known."""
-    counts = [lag.events if lag.seconds else 0 for lag in lags]
+    counts = [lag.events if lag.seconds or partition in lost else 0 for partition, lag in lags.items()]
     return "?" if any(count is None for count in counts) else str(sum(count or 0 for count in counts))
 
 

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
 
@@ -35,7 +35,7 @@ class LogStatus:
     The log as it stands: who holds each partition, and each group's lag in each.
 
     The projector's is there only where Postgres answers too, since its positions stand there; and so is `lost`: the partitions of
-    which the log lost what was folded, and how that shows.
+    which the log lost what was folded, and how that shows. Where it lost its tail, `events` of every lag is None.
     """
 
     partitions: int
@@ -130,11 +130,17 @@ async def _log(connection: Connection) -> LogStatus:
 
 async def _with_projector(connection: Connection, seen: LogStatus, partitions: Any) -> LogStatus:
     """The log's end is looked at after the checkpoints, so that what is new since then counts as not folded yet."""
-    positions = dict.fromkeys(range(seen.partitions), START)
-    positions |= {row["partition"]: row["position"] for row in partitions if row["epoch"] == seen.epoch}
-    lags = await lag_after(connection.log, positions)
+    checkpoints = {row["partition"]: row["position"] for row in partitions if row["epoch"] == seen.epoch}
+    lags = await lag_after(connection.log, dict.fromkeys(range(seen.partitions), START) | checkpoints)
     lost = await disagreements_with_log(connection.database, connection.log)
-    return LogStatus(seen.partitions, seen.epoch, seen.holders, {PROJECTOR: lags, **seen.lags}, lost)
+    cut = lost.keys() & checkpoints.keys()
+    known = {group: _without_lost(each, cut) for group, each in {PROJECTOR: lags, **seen.lags}.items()}
+    return LogStatus(seen.partitions, seen.epoch, seen.holders, known, lost)
+
+
+def _without_lost(lags: Mapping[int, Lag], cut: Collection[int]) -> Mapping[int, Lag]:
+    """A mark in a partition that lost its tail is one in another log: nothing counts from there."""
+    return {partition: replace(lag, events=None) if partition in cut else lag for partition, lag in lags.items()}
 
 
 async def _rows(connection: Connection, totals: Totals) -> tuple[Any, Any, Mapping[str, int]]:

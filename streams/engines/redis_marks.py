@@ -88,7 +88,11 @@ async def _replies(pipeline: Any) -> list[Any]:
 
 
 def _committed(info: Mapping[str, Any]) -> Committed:
-    """A mark that was set without a count has no `entries-read`, and no lag but at the start and the head (measured)."""
+    """
+    A mark that was set without a count has no `entries-read`, and no lag but at the start and the head (measured).
+
+    Where the stream was deleted and made again the group has read more than was ever added: a lag below 0, which tells nothing.
+    """
     position = position_of_entry_id(info["last-delivered-id"].decode())
-    entries = 0 if position == START else info.get("entries-read")
-    return Committed(position, info.get("lag"), entries)
+    entries, lag = 0 if position == START else info.get("entries-read"), info.get("lag")
+    return Committed(position, None if lag is None or lag < 0 else lag, entries)

@@ -12,7 +12,7 @@ import redis.asyncio
 from operations.doctor.findings import Group, Severity
 from operations.doctor.log_safety import disk_findings, memory_findings
 from streams.engines.redis_leases import RedisLeases
-from streams.engines.redis_log import RedisEventLog, stream_key
+from streams.engines.redis_log import META_KEY, RedisEventLog, stream_key
 from streams.envelope import encode, new_event
 from streams.events import ClockTicked
 from streams.partitions import partition_subject
@@ -128,6 +128,17 @@ async def test_a_log_with_another_number_of_partitions_names_the_number(log: Red
     found = await look_at("log record", redis_url=redis_url, stream_partitions=5)
     assert found.severities("log record") == [ERROR]
     assert f"STREAM_PARTITIONS={PARTITIONS}" in found.told("log record")
+
+
+async def test_a_record_that_is_lost_or_older_than_the_streams_is_told(log: RedisEventLog, redis_url: str, server: Redis) -> None:
+    await server.delete(META_KEY)
+    found = await look_at("log record", redis_url=redis_url)
+    assert (found.severities("log record"), "is lost" in found.told("log record")) == ([ERROR], True)
+    await server.hset(META_KEY, mapping={"partitions": PARTITIONS, "epoch": 1})
+    await server.rename(stream_key(1), stream_key(1, 2))
+    found = await look_at("log record", redis_url=redis_url)
+    assert (found.severities("log record"), "of generation 2" in found.told("log record")) == ([ERROR], True)
+    assert await server.hget(META_KEY, "epoch") == b"1"
 
 
 @pytest.mark.parametrize(

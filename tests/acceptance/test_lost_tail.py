@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 from projections.migrate import migrate
 from simulator.servers import EmbeddedValkey, free_port
 from streams.engines.redis_connection import Client
-from streams.engines.redis_keys import stream_key
+from streams.engines.redis_keys import META_KEY, stream_key
 from streams.errors import WRONG_SETTINGS
 from tests.acceptance.running import PhoneCompany, eventually, prosa
 from tests.acceptance.services import SECONDS, Services
@@ -158,6 +158,30 @@ async def test_it_is_noticed_and_repaired_and_everything_is_answered_once(run: R
     await run.everybody_is_answered("before the copy", "after the copy", "meanwhile", "in the new generation")
     code, output = await prosa("repair", "--dry-run", directory=run.services.directory, **run.settings)
     assert (code, "nothing to repair" in output) == (0, True)
+
+
+@pytest.mark.parametrize("has_repair", [True, False])
+async def test_a_record_that_is_lost_in_the_second_generation_costs_nothing(run: Run, has_repair: bool) -> None:
+    """Whoever starts first finds the streams, and what the webhook appended while no worker ran."""
+    await run.write("first")
+    await run.everybody_is_answered("first")
+    await one_stream(run)
+    await run.handlers_end()
+    await run.repair()
+    run.services.handlers.start()
+    await run.write("second")
+    await run.everybody_is_answered("first", "second")
+    await stop(run)
+    await run.write("while nobody works")
+    await run.redis("DEL", META_KEY)
+    run.services.clock.start()
+    if has_repair:
+        assert "nothing to repair" in await run.repair()
+    run.services.handlers.start()
+    await run.everybody_is_answered("first", "second", "while nobody works")
+    await run.write("afterwards")
+    await run.everybody_is_answered("first", "second", "while nobody works", "afterwards")
+    assert await run.redis("HGET", META_KEY, "epoch") == b"2"
 
 
 async def test_groups_that_are_destroyed_alone_cost_nothing(run: Run) -> None:

@@ -24,6 +24,8 @@ WORKER_IS_UP = signal.SIGUSR2
 """And this, once it serves."""
 RESPAWN_PAUSE_SECONDS = 5.0
 """A supervisor starts a worker again at once; one that ended by a fatal error takes its time, so as not to spin."""
+HEARD_SECONDS = 0.5
+"""A supervisor that was told to stop hears of it before the worker's end, which it would answer with another worker."""
 
 
 class Ending:
@@ -70,7 +72,7 @@ class Ending:
             if worker_id is not None:
                 if code == WRONG_SETTINGS:
                     _tell_supervisor(SETTINGS_ARE_WRONG)
-                await asyncio.sleep(RESPAWN_PAUSE_SECONDS)
+                await asyncio.sleep(HEARD_SECONDS if code == WRONG_SETTINGS else RESPAWN_PAUSE_SECONDS)
             raise SystemExit(code)
 
 

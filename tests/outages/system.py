@@ -23,6 +23,7 @@ from streams.partitions import partition_of_subject, position_of_entry_id
 from tests.acceptance.processes import Process, descendants
 from tests.acceptance.running import PROSA, clean_environment
 from tests.harness.proxy import Proxy
+from tests.outages.witness import Witness
 
 PARTITIONS = 8
 LEASE_SECONDS = 2.0
@@ -145,9 +146,11 @@ class System:
     directory: Path
     valkey: Valkey
     proxy: Proxy
+    witness: Witness
     settings: Mapping[str, str]
     programs: dict[str, Program] = field(default_factory=dict)
-    _messages: int = 0
+    contacts: list[str] = field(default_factory=list)
+    """Who wrote, each once, the newest last."""
 
     @property
     def redis(self) -> Any:
@@ -163,11 +166,12 @@ class System:
     def handlers(self, workers: int = 1, name: str = "handlers", **settings: str) -> Program:
         return self.program(name, "faststream", "run", "handlers:app", "--workers", str(workers), **settings)
 
-    def append(self, thread: str | None = None) -> tuple[int, str]:
+    def append(self) -> tuple[int, str]:
         """A contact writes; returns the partition and the id of the entry."""
-        self._messages += 1
-        thread = thread or f"{OURS}|whatsapp:+55119{self._messages:08}"
-        data = MessageReceived(sid=f"SM{self._messages:032}", kind="text", body="Oi", form={})
+        number = len(self.contacts) + 1
+        self.contacts.append(f"whatsapp:+55119{number:08}")
+        thread = f"{OURS}|{self.contacts[-1]}"
+        data = MessageReceived(sid=f"SM{number:032}", kind="text", body="Oi", form={})
         event = new_event(data, subject=thread, source="test")
         partition = partition_of_subject(thread, PARTITIONS)
         with self.redis as client:
@@ -233,7 +237,8 @@ def running_servers(directory: Path, **settings: str) -> Iterator[System]:
         with Proxy(valkey.url).in_thread() as proxy:
             port = free_port()
             urls = {"REDIS_URL": proxy.url, "DATABASE_URL": postgres.url, "TWILIO_API_URL": f"http://{HOST}:{port}"}
-            system = System(directory, valkey, proxy, {**SETTINGS, **urls, **settings})
+            witness = Witness(f"http://{HOST}:{port}")
+            system = System(directory, valkey, proxy, witness, {**SETTINGS, **urls, **settings})
             migrate = [str(PROSA), "migrate"]
             environment = clean_environment(**system.settings)
             subprocess.run(migrate, cwd=directory, env=environment, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - our own command

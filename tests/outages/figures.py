@@ -1,8 +1,9 @@
 """
-The figures of this folder, printed again: `python -m tests.outages.figures outages|kills|stops [--times N]`.
+The figures of this folder, printed again: `python -m tests.outages.figures outages|door|kills|stops|pauses [--times N]`.
 
-`outages` is each way in which the log can be away; `kills` the time from a worker's SIGKILL until another handles a message of
-its partitions; `stops` the time of a graceful stop, and until another serves.
+`outages` is each way in which the log can be away, `door` the same with webhooks that are posted meanwhile; `kills` the time from a
+worker's SIGKILL until another handles a message of its partitions; `stops` the time of a graceful stop, and until another serves;
+`pauses` a worker that sleeps for longer than any limit of ours at the points where that may do harm.
 """
 
 import argparse
@@ -16,11 +17,16 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.outages.door import FAULTS_AT_THE_DOOR, answers
 from tests.outages.log_faults import FAULTS
 from tests.outages.measured import everything, measure
+from tests.outages.pauses import POINTS, pause, two_workers
+from tests.outages.stopping_points import StoppingPoints
 from tests.outages.system import LEASE_SECONDS, Program, System, eventually, running_servers
 
-OUTAGE_SECONDS = 6.0
+OUTAGE_SECONDS = 12.0
+PAUSE_SECONDS = 33.0
+"""Longer than the lease, and than the limit of any statement."""
 
 
 def outages(system: System, times: int) -> None:
@@ -44,6 +50,28 @@ def kills(system: System, times: int) -> None:
         seconds.append(time.monotonic() - killed_at)
         eventually(lambda: _three_share(system, handlers), 30, "three share again")
     tell(f"a worker's SIGKILL until all of its partitions go on, lease {LEASE_SECONDS:g} s: {spread(seconds)}")
+
+
+def door(system: System, times: int) -> None:
+    """Ten posts a second, and nobody else runs."""
+    posted = system.door()
+    posted.start()
+    eventually(lambda: posted.output.count("started  "), 40, "it is up")
+    for fault in FAULTS_AT_THE_DOOR * times:
+        tell(f"{fault:10} {answers(system, posted, fault, OUTAGE_SECONDS)}")
+
+
+def pauses(system: System, times: int) -> None:
+    points = StoppingPoints(system.directory / "points")
+    handlers = two_workers(system, points)
+    for point in POINTS * times:
+        paused = pause(system, handlers, points, point, PAUSE_SECONDS)
+        doubled = sum(count - 1 for count in paused.accepted.values())
+        lost = len(set(paused.contacts) - paused.accepted.keys())
+        tell(
+            f"{point:18} {PAUSE_SECONDS:g} s: the other goes on after {paused.held_up_seconds:.2f} s · "
+            f"contacts {len(paused.contacts)} · lost {lost} · doubled {doubled}"
+        )
 
 
 def stops(system: System, times: int) -> None:
@@ -82,15 +110,18 @@ def tell(line: str) -> None:
     sys.stdout.flush()
 
 
+FIGURES = {"outages": outages, "door": door, "kills": kills, "stops": stops, "pauses": pauses}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("figure", choices=["outages", "kills", "stops"])
+    parser.add_argument("figure", choices=[*FIGURES])
     parser.add_argument("--times", type=int, default=1)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)  # the servers run as another user where we are root
         with running_servers(Path(folder)) as system:
-            {"outages": outages, "kills": kills, "stops": stops}[asked.figure](system, asked.times)
+            FIGURES[asked.figure](system, asked.times)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,10 @@ from tests.outages.system import System, eventually
 
 FAULTS = ("READONLY", "NOREPLICAS", "OOM", "MISCONF", "WRONGPASS", "LOADING", "refused", "killed", "SIGSTOP", "half open", "held")
 
+ENTRIES_TO_LOAD = 20_000
+ENTRY_MICROSECONDS = 1_000
+"""A server that loads its file hears nobody for 1,024 entries at a time."""
+
 
 @contextmanager
 def configured(system: System, **settings: Any) -> Iterator[None]:
@@ -109,10 +113,14 @@ def _another_password(system: System) -> Iterator[None]:
 
 @contextmanager
 def _loading(system: System) -> Iterator[None]:
-    """The server starts again and takes its time to read what it holds; meanwhile it lets nobody in."""
+    """The server starts again and takes its time to read what it holds; meanwhile it lets nobody in, and tells so each second."""
+    with system.redis as client, client.pipeline(transaction=False) as pipeline:
+        for number in range(ENTRIES_TO_LOAD):
+            pipeline.set("filler", number)
+        pipeline.execute()
     system.valkey.process.kill()
     system.valkey.process.wait()
-    system.valkey.entry_microseconds = 10_000
+    system.valkey.entry_microseconds = ENTRY_MICROSECONDS
     system.valkey.start()
     try:
         with system.redis as client:

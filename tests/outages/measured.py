@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
-from simulator.servers import free_port
 from tests.outages.log_faults import away
 from tests.outages.system import Program, System, cpu_seconds, eventually
+
+NOTICING_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,12 @@ class Cost:
 
 
 @contextmanager
-def everything(system: System, workers: int = 2) -> Iterator[Sequence[Program]]:
+def everything(system: System, workers: int = 2, **settings: str) -> Iterator[Sequence[Program]]:
     """Handlers, clock and webhook, all serving."""
     programs = (
-        system.handlers(workers),
-        system.program("clock", "faststream", "run", "handlers:clock"),
-        system.program("webhook", "uvicorn", "webhook:app", "--port", str(free_port())),
+        system.handlers(workers, "handlers", **settings),
+        system.program("clock", "faststream", "run", "handlers:clock", **settings),
+        system.door(**settings),
     )
     for program in programs:
         program.start()
@@ -41,9 +42,20 @@ def everything(system: System, workers: int = 2) -> Iterator[Sequence[Program]]:
 
 
 def measure(system: System, programs: Sequence[Program], fault: str, seconds: float) -> Cost:
-    """Break the log for so long, and mend it; fails where a program ended or does not go on."""
-    with away(system, fault):
-        began, lines = _cpu(programs), _lines(programs)
+    """What one of the ways costs in which the log can be away."""
+    return measure_with(system, programs, away(system, fault), seconds)
+
+
+def measure_with(system: System, programs: Sequence[Program], broken: AbstractContextManager[None], seconds: float) -> Cost:
+    """
+    Break the log for so long, and mend it; fails where a program ended or does not go on.
+
+    The processor's time is that after the first second, in which all notice; lines are counted from the beginning.
+    """
+    lines = _lines(programs)
+    with broken:
+        time.sleep(NOTICING_SECONDS)
+        began = _cpu(programs)
         time.sleep(seconds)  # what is measured is what they do meanwhile
         cpu = {name: (after - began[name]) / seconds for name, after in _cpu(programs).items()}
         told = _lines(programs)

@@ -1,5 +1,6 @@
 """The processes as production runs them, beside servers that a test breaks; looked at from outside."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -62,6 +63,8 @@ class Program:
     arguments: Sequence[str]
     environment: Mapping[str, str]
     directory: Path
+    port: int = 0
+    """Of one that listens."""
     _process: "subprocess.Popen[bytes] | None" = None
 
     @property
@@ -151,6 +154,7 @@ class System:
     programs: dict[str, Program] = field(default_factory=dict)
     contacts: list[str] = field(default_factory=list)
     """Who wrote, each once, the newest last."""
+    _sids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     @property
     def redis(self) -> Any:
@@ -163,15 +167,23 @@ class System:
         self.programs[name] = program
         return program
 
+    def door(self, **settings: str) -> Program:
+        port = free_port()
+        door = self.program("webhook", "uvicorn", "webhook:app", "--port", str(port), **settings)
+        door.port = port
+        return door
+
     def handlers(self, workers: int = 1, name: str = "handlers", **settings: str) -> Program:
         return self.program(name, "faststream", "run", "handlers:app", "--workers", str(workers), **settings)
 
+    def next_sid(self) -> str:
+        return f"SM{next(self._sids):032}"
+
     def append(self) -> tuple[int, str]:
         """A contact writes; returns the partition and the id of the entry."""
-        number = len(self.contacts) + 1
-        self.contacts.append(f"whatsapp:+55119{number:08}")
+        self.contacts.append(f"whatsapp:+55119{len(self.contacts) + 1:08}")
         thread = f"{OURS}|{self.contacts[-1]}"
-        data = MessageReceived(sid=f"SM{number:032}", kind="text", body="Oi", form={})
+        data = MessageReceived(sid=self.next_sid(), kind="text", body="Oi", form={})
         event = new_event(data, subject=thread, source="test")
         partition = partition_of_subject(thread, PARTITIONS)
         with self.redis as client:

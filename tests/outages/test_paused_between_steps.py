@@ -1,4 +1,4 @@
-"""A worker that is paused between two steps for longer than its lease: the other goes on soon, and nobody hears anything twice."""
+"""A worker that is paused between two steps, longer than its lease: the other goes on soon, and nobody hears anything twice."""
 
 from collections.abc import Iterator
 

@@ -4,6 +4,7 @@ The log is away in every way that a server or a network knows: nobody spins, flo
 `python -m tests.outages.figures outages` prints what this costs.
 """
 
+import sys
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -13,12 +14,13 @@ from tests.outages.measured import everything, measure
 from tests.outages.system import Program, System
 
 WORKERS = 2
-SECONDS = 5.0
-MOST_CORES = 0.15
-"""A loop without a pause takes nine tenths of a core; the goal is a twentieth, and the margin is for a machine under load."""
+SECONDS = 2.0
+MOST_CORES = 0.05
+"""Of one process; a loop without a pause takes nine tenths of a core."""
 TOLD_ONCE = 12
 """By one process: each loop that waits tells so, what was lost is told, and that it goes on."""
-RECOVERED_SECONDS = 10.0
+RECOVERED_SECONDS = 3.0
+"""Nobody pauses for longer than two."""
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +34,7 @@ def test_nobody_spins_or_floods_while_the_log_is_away_and_all_go_on(
     servers: System, programs: Sequence[Program], fault: str
 ) -> None:
     cost = measure(servers, programs, fault, SECONDS)
-    assert max(cost.cpu.values()) < MOST_CORES, cost
+    sys.stdout.write(f"{cost}\n")
+    assert max(cost.cpu["handlers"] / WORKERS, cost.cpu["clock"], cost.cpu["webhook"]) <= MOST_CORES, cost
     assert max(cost.lines.values()) <= TOLD_ONCE * WORKERS, cost
     assert cost.recovered_seconds < RECOVERED_SECONDS, cost

@@ -174,13 +174,16 @@ async def test_what_is_young_is_left_to_the_webhook(desk: Desk) -> None:
 async def test_what_waits_for_the_projector_is_looked_at_again(desk: Desk) -> None:
     await desk.log_began(days=2)
     desk.listing.wrote("hello", ago(hours=3))
+    ticks = []
     for partition in range(PARTITIONS):
         await desk.world.ownership.lose(partition)
-        await desk.world.tick(partition)
+        ticks.append(await desk.world.tick(partition))
     reconciling = desk.reconciling()
     with pytest.raises(ReadModelUnavailable):
         await reconciling.reconcile()
     desk.world.ownership.gain(*range(PARTITIONS))
+    for partition, tick in enumerate(ticks):
+        await desk.world.progress.reached(partition, tick.record.position)
     await reconciling.reconcile()
     assert await desk.fetched() == ["hello"]
 

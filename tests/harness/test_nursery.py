@@ -89,10 +89,11 @@ async def test_a_kill_is_told_and_reaches_nobody_afterwards(children: Nursery, t
 
 
 async def test_nobody_outlives_the_nursery(tmp_path: Path) -> None:
+    before = {process.pid for process in descendants(os.getpid())}
     async with nursery(tmp_path / "zygote.txt") as children:
         child = await started(children, tmp_path, "wait")
         await said(tmp_path, "hello")
-        below = descendants(os.getpid())
+        below = [process for process in descendants(os.getpid()) if process.pid not in before]
         assert child.pid in {process.pid for process in below}
 
     async def are_gone() -> bool:

@@ -1,9 +1,9 @@
 """
 The figures of this folder, printed again: `python -m tests.outages.figures outages|door|kills|stops|pauses [--times N]`.
 
-`outages` is each way in which the log can be away, `door` the same with webhooks that are posted meanwhile; `kills` the time from a
-worker's SIGKILL until another handles a message of its partitions; `stops` the time of a graceful stop, and until another serves;
-`pauses` a worker that sleeps for longer than any limit of ours at the points where that may do harm.
+`outages` is each way in which the log can be away, `door` the same with webhooks that are posted meanwhile; `kills` the time from
+a worker's SIGKILL until another handles a message of its partitions; `stops` the time of a graceful stop, and until another
+serves; `pauses` a worker that sleeps for longer than any limit of ours at the points where that may do harm.
 """
 
 import argparse

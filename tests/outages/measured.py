@@ -52,6 +52,7 @@ def measure_with(system: System, programs: Sequence[Program], broken: AbstractCo
 
     The processor's time is that after the first second, in which all notice; lines are counted from the beginning.
     """
+    eventually(system.are_idle, 30, "everything is finished")
     lines = _lines(programs)
     with broken:
         time.sleep(NOTICING_SECONDS)

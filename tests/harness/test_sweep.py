@@ -23,7 +23,7 @@ PAUSED = (
 )
 """Where a pause is another thing than an end: whoever wakes goes on with what it thought was so."""
 NOT_PASSED = ("repair.", "reconciler.", "log.")
-"""A repair is a command of its own, so is a log whose record is lost, and what was missed is looked for after a minute at the earliest: other tests do that."""
+"""A repair, a lost record and what is looked for after a minute at the earliest: other tests do that."""
 
 
 @pytest.fixture(scope="module")

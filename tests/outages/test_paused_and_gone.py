@@ -15,7 +15,8 @@ from tests.outages.pauses import HELD_UP_SECONDS
 from tests.outages.system import PARTITIONS, Program, System, eventually
 
 ROUNDS = 4
-ENDED_SECONDS = 4.0
+ENDED_SECONDS = 8.0
+"""A second or two on an idle machine; a drain that were used up would take ten."""
 
 
 def serving(system: System, workers: int, **settings: str) -> Program:

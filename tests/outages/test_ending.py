@@ -8,6 +8,9 @@ import pytest
 from streams.engines.redis_leases import HOLDERS_KEY, MEMBERS_KEY
 from tests.outages.system import Program, System, eventually
 
+pytestmark = pytest.mark.alone
+"""Seconds and shares of a core are asserted."""
+
 STOP_SECONDS = 25.0
 """The limit of a stop, whatever hangs."""
 

@@ -14,6 +14,9 @@ from streams.events import MessageSent, ReplyGenerated
 from tests.outages.pauses import HELD_UP_SECONDS
 from tests.outages.system import PARTITIONS, Program, System, eventually
 
+pytestmark = pytest.mark.alone
+"""Seconds and shares of a core are asserted."""
+
 ROUNDS = 4
 ENDED_SECONDS = 8.0
 """A second or two on an idle machine; a drain that were used up would take ten."""

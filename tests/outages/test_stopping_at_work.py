@@ -3,10 +3,15 @@
 import signal
 import time
 
+import pytest
+
 from simulator.servers import free_port
 from streams.engines.redis_log import stream_key
 from streams.errors import WRONG_SETTINGS
 from tests.outages.system import Program, System, eventually
+
+pytestmark = pytest.mark.alone
+"""Seconds and shares of a core are asserted."""
 
 LONG_LEASE = "60"
 """Nobody can have waited for it."""

@@ -13,6 +13,9 @@ from tests.outages.log_faults import FAULTS
 from tests.outages.measured import everything, measure
 from tests.outages.system import Program, System
 
+pytestmark = pytest.mark.alone
+"""Seconds and shares of a core are asserted."""
+
 WORKERS = 2
 SECONDS = 2.0
 MOST_CORES = 0.05

@@ -1,0 +1,120 @@
+"""A real failover: the primary is killed, and a replica that lagged takes its place under the same address."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from simulator.servers import EmbeddedValkey, free_port
+from streams.engines.redis_connection import Client
+from streams.envelope import encode
+from streams.errors import CheckpointAhead
+from tests.harness.own_servers import kill
+from tests.harness.proxy import Proxy
+from tests.operations.damaged_log import a_damaged_log
+from tests.projections.read_model import PARTITIONS
+from tests.streams.conftest import eventually
+
+MILLISECONDS = 5000
+
+
+@dataclass
+class Pair:
+    """A primary and its replica, which hears of it through `link`; `front` leads to whichever is the primary."""
+
+    primary: EmbeddedValkey
+    replica: EmbeddedValkey
+    link: Proxy
+
+    async def replicate(self) -> None:
+        host, port = self.link.address.split(":")
+        async with Redis.from_url(self.primary.url) as primary:
+            await primary.config_set("repl-diskless-sync-delay", 0)
+        async with self._replica() as replica:
+            await replica.config_set("masterauth", self.primary.directory.password)
+            await replica.replicaof(host, port)
+            await eventually(lambda: self._is_linked(replica))
+
+    async def is_level(self) -> bool:
+        """The replica has everything that the primary acknowledged so far."""
+        async with Redis.from_url(self.primary.url) as primary:
+            return bool(await primary.wait(1, MILLISECONDS))
+
+    async def fail_over(self) -> Proxy:
+        """The primary ends and does not come back; the replica takes writes, where the primary's clients look for it."""
+        await kill(self.primary)
+        async with self._replica() as replica:
+            await replica.replicaof("NO", "ONE")
+            await replica.config_set("requirepass", self.primary.directory.password)
+        front = Proxy(self.replica.url)
+        front.port = self.primary.port
+        return front
+
+    def _replica(self) -> Client:
+        return Redis.from_url(self.replica.url)
+
+    async def _is_linked(self, replica: Client) -> bool:
+        return bool((await replica.info("replication"))["master_link_status"] == "up")
+
+
+@pytest.fixture
+async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
+    primary, replica = (EmbeddedValkey(tmp_path / name, free_port()) for name in ("primary", "replica"))
+    primary.start()
+    replica.start()
+    try:
+        async with Proxy(primary.url) as link:
+            found = Pair(primary, replica, link)
+            await found.replicate()
+            yield found
+    finally:
+        primary.stop()
+        replica.stop()
+
+
+async def test_a_failover_to_a_replica_that_lagged_is_noticed_and_a_repair_brings_back_what_was_folded(
+    pair: Pair, empty_database_url: str
+) -> None:
+    async with a_damaged_log(pair.primary.url, empty_database_url) as log:
+        await log.write(3)
+        assert await pair.is_level()
+        pair.link.hold()
+        await log.write(3)
+        await log.project()
+        async with await pair.fail_over():
+            with pytest.raises(CheckpointAhead, match="prosa repair"):
+                await log.project()
+            await log.write(2)
+            assert await log.repair()
+            await log.assert_whole()
+
+
+async def test_a_failover_to_a_replica_that_is_level_is_a_pause(pair: Pair, empty_database_url: str) -> None:
+    async with a_damaged_log(pair.primary.url, empty_database_url) as log:
+        await log.write(3)
+        await log.project()
+        assert await pair.is_level()
+        async with await pair.fail_over():
+            await log.write(3)
+            await log.project()
+            assert await log.repair() is None
+            await log.assert_whole()
+
+
+async def test_what_nobody_had_folded_is_gone_with_the_primary_and_nothing_else_is(pair: Pair, empty_database_url: str) -> None:
+    """That is what the reconciler fetches again: messages that Twilio lists and no log has."""
+    async with a_damaged_log(pair.primary.url, empty_database_url) as log:
+        await log.write(3)
+        assert await pair.is_level()
+        await log.project()
+        pair.link.hold()
+        await log.write(1)
+        lost = [log.acknowledged.pop() for _ in range(2 * PARTITIONS)]
+        async with await pair.fail_over():
+            await log.write(1)
+            await log.project()
+            await log.assert_whole()
+            standing = [record.value for partition in range(PARTITIONS) for record in await log.records(partition)]
+            assert not {encode(event) for event in lost} & set(standing)

@@ -97,9 +97,9 @@ def _apply(state: ThreadState, event: Event, partition: PartitionState) -> Threa
         case SendStarted() as data:
             return sends.on_started(state, data, partition.appended_at_ms)
         case SendRejected() as data:
-            return sends.on_rejected(state, data, now_ms, policy)
+            return sends.on_rejected(state, event, data, now_ms, policy)
         case SendDisproved() | SendCancelled() as data:
-            return sends.on_unsent(state, data, now_ms)
+            return sends.on_unsent(state, event, data, now_ms)
         case SendUnconfirmed() as data:
             return sends.on_unconfirmed(state, data, now_ms, policy)
         case ConversationTaken() as data:

@@ -77,11 +77,11 @@ def on_sent(state: ThreadState, event: Event, data: MessageSent, now_ms: int, po
     return _finish(state, with_part(reply, data.part, sent), now_ms, policy)
 
 
-def on_rejected(state: ThreadState, data: SendRejected, now_ms: int, policy: Policy) -> ThreadState:
+def on_rejected(state: ThreadState, event: Event, data: SendRejected, now_ms: int, policy: Policy) -> ThreadState:
     """The part, and with it the rest of the reply, is not delivered: a dead letter of the sender."""
     reply = state.reply(data.reply)
     part = part_of(reply, data.part)
-    if reply is None or part is None or not _may_reject(reply, part, data):
+    if reply is None or part is None or not _may_reject(reply, part, event, data):
         return state
     if data.attempt:
         part = with_outcome(part, data.attempt, Outcome.REJECTED)
@@ -103,12 +103,12 @@ def on_rejected(state: ThreadState, data: SendRejected, now_ms: int, policy: Pol
     return state
 
 
-def on_unsent(state: ThreadState, data: SendDisproved | SendCancelled, now_ms: int) -> ThreadState:
+def on_unsent(state: ThreadState, event: Event, data: SendDisproved | SendCancelled, now_ms: int) -> ThreadState:
     """Nothing came of this attempt, for certain: the part is open to another."""
     reply = state.reply(data.reply)
     part = part_of(reply, data.part)
     attempt = attempt_of(part, data.attempt) if part else None
-    if reply is None or part is None or attempt is None or not _may_reopen(part, attempt):
+    if reply is None or part is None or attempt is None or not _may_reopen(part, attempt, event):
         return state
     outcome = Outcome.DISPROVED if isinstance(data, SendDisproved) else Outcome.CANCELLED
     reopened = with_part(reply, data.part, replace(with_outcome(part, data.attempt, outcome), status=PartStatus.OPEN))
@@ -155,16 +155,27 @@ def _sent(part: Part, attempt: Attempt, message: Message) -> Part:
     return replace(with_attempt(part, attempt), status=PartStatus.SENT)
 
 
-def _may_reject(reply: Reply, part: Part, data: SendRejected) -> bool:
+def _may_reject(reply: Reply, part: Part, event: Event, data: SendRejected) -> bool:
     if data.attempt is None:
         return reply.status is ReplyStatus.ACCEPTED and part.status is PartStatus.OPEN
     attempt = attempt_of(part, data.attempt)
-    return attempt is not None and _may_reopen(part, attempt)
+    return attempt is not None and _may_reopen(part, attempt, event)
 
 
-def _may_reopen(part: Part, attempt: Attempt) -> bool:
-    """An attempt may be undone by its holder, by a person if nobody knew, and by a callback that reported its failure."""
+def _may_reopen(part: Part, attempt: Attempt, event: Event) -> bool:
+    """
+    An attempt may be undone by its holder, by a person if nobody knew, and by a callback that reported its failure.
+
+    Not by a holder that slept until nobody knew: a person was told, and may have acted on it.
+    """
     if part.attempts[-1].id != attempt.id:
         return False
+    if part.status is PartStatus.UNCONFIRMED:
+        return _is_by_person(event)
     reported_lost = part.status is PartStatus.SENT and attempt.failed_code is not None
-    return part.status in {PartStatus.STARTED, PartStatus.UNCONFIRMED} or reported_lost
+    return part.status is PartStatus.STARTED or reported_lost
+
+
+def _is_by_person(event: Event) -> bool:
+    """What a handler records has a cause, and a person's word has none; no person cancels an attempt."""
+    return event.causation_id is None and not isinstance(event.data, SendCancelled)

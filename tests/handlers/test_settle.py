@@ -78,6 +78,31 @@ async def test_where_absence_proves_nothing_a_person_decides(world: World) -> No
     assert world.twilio.bodies() == ["Hello."]
 
 
+async def test_who_wakes_up_when_its_send_was_told_unconfirmed_takes_nothing_back(world: World) -> None:
+    """It had not called yet. Meanwhile a newer reply went out, so that what it opened again could only be refused as too late."""
+    journal, may_wake_up = world.journal(), asyncio.Event()
+    record = journal.record
+
+    async def asleep(data: Any, **place: Any) -> Any:
+        view = await record(data, **place)
+        if data.name == "send.started":
+            await may_wake_up.wait()
+        return view
+
+    journal.record = asleep  # type: ignore[method-assign]
+    written, successor = await world.answered(ANA, "Hello."), world.sender(absence_is_proof=False)
+    sleeper = asyncio.create_task(send(world.sender(journal=journal, lease_seconds=0.0), written))
+    await eventually(lambda: world.facts(ANA, "send.started"))
+    await send(successor, written)
+    await send(successor, await world.answered(ANA, "Newer.", reply="r2"))
+    may_wake_up.set()
+    await asyncio.wait_for(sleeper, 10)
+    assert await world.facts(ANA, "send.cancelled")
+    assert (await world.reply(ANA)).status is ReplyStatus.UNCONFIRMED
+    assert await world.rows("SELECT 1 FROM dead_letters") == []
+    assert world.twilio.bodies() == ["Newer."]
+
+
 async def test_a_late_callback_settles_what_was_left_to_a_person(world: World) -> None:
     world.twilio.script = [BROKEN]
     sender = world.sender(absence_is_proof=False)

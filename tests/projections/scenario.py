@@ -30,6 +30,7 @@ from projections.state import (
 from streams.events import (
     AnyEventData,
     AttemptFailed,
+    AttemptPaused,
     AttemptStarted,
     ClockAdvanced,
     ClockTicked,
@@ -67,10 +68,11 @@ _OF_PARTITION = (ClockTicked, ClockAdvanced, PolicyChanged)
 
 @dataclass(frozen=True)
 class Fact:
-    """Something that the log is told; without an id of its own it gets the number of its entry."""
+    """Something that the log is told; without an id it gets the number of its entry. A person's word has no `cause`."""
 
     data: AnyEventData
     id: str | None = None
+    cause: str | None = None
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,7 @@ def event_of(fact: Fact, number: int) -> Event:
         subject=PARTITION if isinstance(fact.data, _OF_PARTITION) else THREAD,
         time=WRITTEN_AT,
         correlation_id=identifier,
+        causation_id=fact.cause,
         data=fact.data,
     )
 
@@ -248,6 +251,11 @@ def cancelled(reply: str, attempt: str, part: int = 0) -> Fact:
     return Fact(SendCancelled(reply=reply, part=part, attempt=attempt))
 
 
+def by_a_handler(fact: Fact) -> Fact:
+    """The same, as a handler tells it."""
+    return replace(fact, cause="what it worked on")
+
+
 def status(attempt: str | None, status: str, *, code: int | None = None, sid: str | None = None) -> Fact:
     """A callback that carried this attempt, for its sid unless another one is given."""
     return Fact(MessageStatusChanged(sid=sid or f"SM-{attempt}", status=status, error_code=code, attempt=attempt))
@@ -284,6 +292,10 @@ def attempt_failed(event: str, group: str = RESPONDER) -> Fact:
 
 def attempt_started(event: str, group: str = RESPONDER) -> Fact:
     return Fact(AttemptStarted(event=event, group=group))
+
+
+def attempt_paused(event: str, group: str = RESPONDER) -> Fact:
+    return Fact(AttemptPaused(event=event, group=group))
 
 
 def dead_lettered(event: str, group: str = RESPONDER) -> Fact:

@@ -10,6 +10,7 @@ from tests.projections.scenario import (
     Fact,
     History,
     again,
+    by_a_handler,
     cancelled,
     dead_lettered,
     delivered_to_twilio,
@@ -18,6 +19,7 @@ from tests.projections.scenario import (
     generated,
     given,
     received,
+    redriven_reply,
     rejected,
     released,
     sent,
@@ -155,6 +157,27 @@ def test_a_person_who_finds_that_it_was_sent_lets_the_rest_go_on() -> None:
 def test_a_person_who_finds_that_it_was_not_sent_lets_it_be_tried_again() -> None:
     then = HELD.when(unconfirmed("r1", "a1"), disproved("r1", "a1"), *delivered_to_twilio("r1", "a2"))
     assert then.parts("r1") == (SENT, OPEN)
+
+
+@pytest.mark.parametrize(
+    "late",
+    [by_a_handler(cancelled("r1", "a1")), by_a_handler(disproved("r1", "a1", code=20429)), by_a_handler(rejected("r1", "a1"))],
+    ids=["cancelled", "disproved", "rejected"],
+)
+def test_what_was_told_unconfirmed_stays_so_whatever_its_holder_tells_when_it_wakes_up(late: Fact) -> None:
+    """A person may have acted on it by then: nothing is sent by itself, and nothing else is said to have become of it."""
+    unsure = HELD.when(unconfirmed("r1", "a1"), received("m2"), generated("r2", "m2"), *delivered_to_twilio("r2", "a2"))
+    then = unsure.when(late)
+    assert then.reply("r1") == unsure.reply("r1")
+    assert then.letters == {}
+    assert then.when(sent("r1", "a1")).parts("r1") == (SENT, OPEN)
+    assert then.when(rejected("r1", "a1")).parts("r1") == (REJECTED, CANCELLED)
+
+
+def test_whoever_holds_a_part_again_after_a_redrive_may_tell_that_nothing_came_of_it() -> None:
+    unsure = HELD.when(unconfirmed("r1", "a1"), dead_lettered(event_id_of("r1"), "sender"))
+    again_held = unsure.when(redriven_reply("r1"), by_a_handler(cancelled("r1", "a1")))
+    assert again_held.parts("r1") == (OPEN, OPEN)
 
 
 # ------------------------------------------------------------------------------------------------------- late proof

@@ -15,7 +15,7 @@ import asyncpg
 from redis.exceptions import RedisError
 
 from streams import crash_points
-from tests.harness import twilio_faults
+from tests.harness import lost_log, twilio_faults
 from tests.harness.crashes import Action, Crash, passings
 from tests.harness.faults import FAULTS, Fault
 from tests.harness.from_catalogue import CLASSES
@@ -28,8 +28,8 @@ AT_ONCE = 4
 SPEC = re.compile(
     r"(?:crash (?P<point>[\w.]+):(?P<occurrence>\d+) (?P<action>kill|stop|exit)|(?P<name>[\w-]+)) seed (?P<seed>\d+)"
 )
-KINDS: Sequence[type[Fault]] = (*FAULTS, *CLASSES, *twilio_faults.CLASSES)
-"""Every class of fault that a system must get over by itself: of a log that lost its tail an operator makes a new generation."""
+KINDS: Sequence[type[Fault]] = (*FAULTS, *CLASSES, *lost_log.CLASSES, *twilio_faults.CLASSES)
+"""Every class of fault. A system gets over each by itself, but for a log that lost something: that an operator repairs."""
 TROUBLE = (AssertionError, TimeoutError, OSError, RedisError, asyncpg.PostgresError, asyncpg.InterfaceError, aiohttp.ClientError)
 """What ends a trial that cannot be judged: something does not start, or does not answer any more."""
 

@@ -8,8 +8,8 @@ Every fault of a server, a link or a process, as a list; each fault is one line 
     ...                                                 # healed; now the system must settle by itself
 
 How a runner goes over all of them: for each `kind` in `FAULTS` that `kind.fits(reach)`, and for each seed,
-`kind.chosen(Random(seed))`, then as above. After one that `may_lose` the checker cannot ask for what was lost, but must
-still find nothing doubled. A kind of one server `fits` only where the reach has that server, to which nobody else may be
+`kind.chosen(Random(seed))`, then as above. After one that `may_lose` an operator repairs the log
+(`lost_log.py`). A kind of one server `fits` only where the reach has that server, to which nobody else may be
 connected then; a kind of a link only where there is a proxy on it.
 """
 

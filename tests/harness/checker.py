@@ -7,10 +7,12 @@ must tell the same story, and be what a pure fold of the log gives.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from streams.engines.redis_keys import FIRST_EPOCH
+from streams.errors import WRONG_SETTINGS
 from streams.events import SendUnconfirmed
 from tests.harness.history import Accepted, History, Row, Written
 from tests.harness.quotes import answered_in, remembered_in
@@ -41,13 +43,17 @@ class Allowed:
     """Callbacks may be lost: the read model may know less of a message's way than Twilio does."""
     skipped_events: bool = False
     lost_tail: bool = False
-    """Whether the log itself may have lost what it had acknowledged: of that nothing is asked, but that it is not doubled."""
+    """
+    The log may have lost what it had acknowledged, and been repaired. All messages of contacts must be there in the end, and
+    answered, and nothing is sent twice. Only: one that the reconciler had to bring back may stand later in the log than others
+    that were written after it, and is answered in its place there.
+    """
     quotes: bool = True
     """Whether each reply quotes what it answers."""
     failure_sentences: bool = False
     """Contacts may be told that nobody can answer now: a message of ours that answers nothing."""
     fetches: bool = False
-    """Whether what Twilio lists and no webhook brought must be there in the end."""
+    """Whether what Twilio lists and no webhook brought must be there in the end, and be answered."""
 
 
 STRICT = Allowed()
@@ -58,7 +64,8 @@ HARSH = Allowed(fates=frozenset({Fate.ANSWERED, Fate.UNCONFIRMED}), lost_statuse
 def violations(history: History, allowed: Allowed = STRICT) -> list[str]:
     """Each begins with the law's name; none means that all is well."""
     if allowed.lost_tail:
-        history = replace(history, written=[_as_logged(message, history) for message in history.written])
+        history = replace(history, written=[_as_fetched(message, history) for message in history.written])
+        allowed = replace(allowed, fetches=True)
     fates = fates_of(history)
     told = [
         *_of_the_log(history, allowed),
@@ -67,6 +74,7 @@ def violations(history: History, allowed: Allowed = STRICT) -> list[str]:
         *_of_the_phones(history),
         *_of_the_statuses(history, allowed),
         *_of_the_rows(history),
+        *_of_the_generations(history, allowed),
         *(f"behind: {who}" for who in history.behind),
         *(f"refold: {what}" for what in misread(history)),
     ]
@@ -81,8 +89,9 @@ def violations(history: History, allowed: Allowed = STRICT) -> list[str]:
     return told
 
 
-def _as_logged(message: Written, history: History) -> Written:
-    return replace(message, is_acked=message.is_acked and message.sid in history.logged)
+def _as_fetched(message: Written, history: History) -> Written:
+    """What the reconciler brought back has the place in the order that one which no webhook ever brought would have."""
+    return replace(message, is_acked=message.is_acked and message.sid not in history.fetched)
 
 
 def fates_of(history: History) -> dict[str, list[Fate]]:
@@ -139,6 +148,18 @@ def _of_the_log(history: History, allowed: Allowed) -> Iterator[str]:
             yield f"lost: {message.sid} was acknowledged and is not in the log"
         if allowed.fetches and not message.is_acked and message.sid not in history.logged:
             yield f"lost: {message.sid} is listed by Twilio and was not fetched"
+
+
+def _of_the_generations(history: History, allowed: Allowed) -> Iterator[str]:
+    """A log that lost what was folded ends its workers, by a code that no supervisor answers; nothing else does."""
+    told = [end.name for end in history.ends if end.code == WRONG_SETTINGS]
+    is_repaired = any(record.epoch > FIRST_EPOCH for record in history.records)
+    if is_repaired and not told:
+        yield "unnoticed: the log lost something that was folded, and no worker ended by itself"
+    if not allowed.lost_tail:
+        yield from (f"fatal: {name} ended with exit code {WRONG_SETTINGS:d}" for name in told)
+        if is_repaired:
+            yield "fatal: the log has a new generation"
 
 
 def _of_the_fates(history: History, fates: Mapping[str, Sequence[Fate]], allowed: Allowed) -> Iterator[str]:
@@ -230,14 +251,24 @@ def _of_one_phone(history: History, contact: str, fates: Mapping[str, Sequence[F
     for body, message in bodies.items():
         if times[body] > 1:
             yield f"answered twice: {contact} wrote {body}"
-        if message.is_acked and not times[body] and not excused & set(fates.get(message.sid, ())):
+        is_owed = message.is_acked or (allowed.fetches and message.sid in history.logged)
+        if is_owed and not times[body] and not excused & set(fates.get(message.sid, ())):
             yield f"unanswered: {contact} wrote {body}"
     yield from (f"stray: {contact} was answered {quote}" for quote in quoted if quote not in bodies)
     first_quoted = [quote for quote in dict.fromkeys(quoted) if quote in bodies and bodies[quote].is_acked]
     asked = [message.body for message in written if message.is_acked and times[message.body]]
     if first_quoted != asked:
         yield f"out of order: {contact} wrote {asked} and was answered {first_quoted}"
+    if allowed.fetches:
+        in_log = [each.body for each in sorted(written, key=_places_of(history)) if times[each.body]]
+        if list(dict.fromkeys(quote for quote in quoted if quote in bodies)) != in_log:
+            yield f"out of order: the log has {in_log} of {contact}, who was answered {quoted}"
     yield from _of_what_was_before(history, contact, written, delivered, allowed)
+
+
+def _places_of(history: History) -> Callable[[Written], int]:
+    places = {sid: place for place, sid in enumerate(history.logged)}
+    return lambda message: places.get(message.sid, len(places))
 
 
 def _of_what_was_before(

@@ -37,6 +37,8 @@ class Fault(ABC):
     needs_own_servers: ClassVar[bool] = False
     hold_seconds: tuple[float, float] = (0.0, 0.5)
     """Shortest and longest."""
+    healed: str = ""
+    """What `heal` did, where that is worth telling."""
 
     @abstractmethod
     async def inject(self, system: System, random: Random) -> str:

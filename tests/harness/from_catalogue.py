@@ -1,7 +1,7 @@
 """
 The faults of the catalogue as the runner takes them: a class for each kind that can be done to a `System`.
 
-Left out is what loses acknowledged events, which needs more than patience to heal, and the model's link, which it has not got.
+Left out is what loses acknowledged events, which an operator heals (`lost_log.py`), and the model's link, which it has not got.
 """
 
 from contextlib import AsyncExitStack

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit
 
-from streams.engines.redis_log import META_KEY, stream_key
+from projections.lateness import RECONCILER
+from streams.engines.redis_keys import FIRST_EPOCH, META_KEY, stream_key
 from streams.envelope import decode
 from streams.errors import NewerEvent, UndecodableEvent
 from streams.events import Event, SendCancelled, SendDisproved, SendRejected, SendStarted, SendUnconfirmed
@@ -76,8 +77,8 @@ class History:
     """The sids that phones showed."""
     statuses: Mapping[str, str]
     """The last one of each sid, at Twilio."""
-    logged: frozenset[str]
-    """The sids of inbound messages that stand in the log."""
+    logged: Mapping[str, str]
+    """The inbound messages that stand in the log, in its order: sid, and what brought it first (`source` of the event)."""
     attempts: Mapping[str, Attempt]
     """What the log says of each attempt."""
     tables: Mapping[str, Sequence[Row]]
@@ -87,6 +88,11 @@ class History:
     """Who has not come to where the log ended when it was first looked at."""
     ends: Sequence[Ended] = field(default=())
     """Processes that ended without being asked."""
+
+    @property
+    def fetched(self) -> frozenset[str]:
+        """The sids of inbound messages that the reconciler brought, before any webhook did."""
+        return frozenset(sid for sid, source in self.logged.items() if source == RECONCILER)
 
     @property
     def messages(self) -> Sequence[Row]:
@@ -130,7 +136,7 @@ class Sources:
         return {partition: stream_key(partition, epoch) for partition in range(self.partitions)}
 
     async def epoch(self) -> int:
-        return int(await self.redis.hget(META_KEY, "epoch") or 1)
+        return int(await self.redis.hget(META_KEY, "epoch") or FIRST_EPOCH)
 
 
 async def history_of(sources: Sources, heads: Mapping[int, int] | None = None, ends: Sequence[Ended] = ()) -> History:
@@ -146,7 +152,7 @@ async def history_of(sources: Sources, heads: Mapping[int, int] | None = None, e
         accepted,
         arrived,
         statuses,
-        logged=frozenset(event.data.sid for _, event in events if isinstance(event.data, Received)),
+        logged=_brought_by([event for _, event in events]),
         attempts=_attempts(events),
         tables=tables,
         records=records,
@@ -250,6 +256,14 @@ def _event_of(record: Record) -> Event | None:
         return decode(record.value)
     except (UndecodableEvent, NewerEvent):
         return None
+
+
+def _brought_by(events: Sequence[Event]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for event in events:
+        if isinstance(event.data, Received):
+            found.setdefault(event.data.sid, event.source)
+    return found
 
 
 def _attempts(events: Sequence[tuple[Record, Event]]) -> dict[str, Attempt]:

@@ -5,10 +5,11 @@ What dies is started again at once, as an orchestrator does, and noted. Any conn
 """
 
 import asyncio
+import itertools
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -110,6 +111,7 @@ class System:
     programs: dict[str, Program] = field(default_factory=dict)
     links: dict[Link, Proxy] = field(default_factory=dict)
     ends: list[Ended] = field(default_factory=list)
+    _typed: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -197,15 +199,26 @@ class System:
         await self._launch(program)
         program.watching = asyncio.create_task(self._watch(program))
 
+    async def type(self, words: Sequence[str], *, is_watched: bool = True) -> tuple[Child, Path]:
+        """`prosa` with these words, and the file where it speaks; its crash points count if it is watched."""
+        output = self.directory / f"prosa-{next(self._typed)}-{words[0]}.txt"
+        output.touch()
+        command = ("cli", *words)
+        return await self._child(command, self.programs[CLOCK].environment, output, is_watched=is_watched), output
+
     async def _launch(self, program: Program) -> None:
-        is_ours = program.name != SIMULATOR
-        program.child = await self.nursery.start(
-            program.arguments,
-            environment=program.environment,
+        output = self.directory / f"{program.name}.txt"
+        is_watched = program.name != SIMULATOR
+        program.child = await self._child(program.arguments, program.environment, output, is_watched=is_watched)
+
+    async def _child(self, words: Sequence[str], environment: Mapping[str, str], output: Path, *, is_watched: bool) -> Child:
+        return await self.nursery.start(
+            words,
+            environment=environment,
             directory=self.directory,
-            output=self.directory / f"{program.name}.txt",
-            points=self.points if is_ours and (self.crash or self.counts_points) else None,
-            crash=self.crash if is_ours else None,
+            output=output,
+            points=self.points if is_watched and (self.crash or self.counts_points) else None,
+            crash=self.crash if is_watched else None,
         )
 
     async def _watch(self, program: Program) -> None:
@@ -216,6 +229,8 @@ class System:
             self.ends.append(Ended(program.name, end.code, end.at))
             if end.at - program.running.started_at < QUICK_DEATH_SECONDS:
                 await asyncio.sleep(QUICK_DEATH_SECONDS)
+            if not program.is_wanted:
+                return
             await self._launch(program)
 
     async def stop(self, name: str, number: signal.Signals = signal.SIGTERM) -> int:

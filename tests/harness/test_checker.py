@@ -1,18 +1,21 @@
 """The checker itself: it finds nothing in a clean history, and each kind of violation when one is put in."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from hashlib import sha256
 from typing import Any
 
 import pytest
 
+from projections.lateness import RECONCILER
 from projections.rows import dump_thread
 from projections.state import Conversation, DeadLetter, Message, Reply
+from streams.errors import WRONG_SETTINGS
 from streams.events import ConversationTaken, EventDeadLettered, MessageSent, ReplyGenerated, SendStarted, SendUnconfirmed
 from streams.log import Record
 from tests.harness.checker import STRICT, Allowed, Fate, violations
 from tests.harness.history import Accepted, Attempt, History, Row, Written
+from tests.harness.system import Ended
 from tests.projections.read_model import PARTITIONS, Expected, Log, thread_in
 
 ANA_THREAD, BIA_THREAD = thread_in(0), thread_in(1)
@@ -52,7 +55,7 @@ def told_by(log: Log, accepted: Sequence[Accepted], written: Sequence[Written] =
         accepted=accepted,
         arrived=[each.sid for each in accepted],
         statuses={each.sid: "read" for each in accepted},
-        logged=frozenset(each.sid for each in WRITTEN),
+        logged={each.sid: "webhook" for each in WRITTEN},
         attempts={
             f"{reply}-{part}": Attempt(reply, part, 0.1)
             for reply, parts in {"R1": 1, "R2": 1, "R3": 2}.items()
@@ -140,8 +143,16 @@ def of_reply(reply: str, **values: Any) -> Callable[[Row], Row | None]:
     return lambda row: {**row, **values} if row["id"] == reply else row
 
 
+def row_of(history: History, sid: str) -> Row:
+    return next(row for row in history.messages if row["sid"] == sid)
+
+
 def without_sid(sid: str) -> Callable[[Row], Row | None]:
     return lambda row: None if row["sid"] == sid else row
+
+
+def without(logged: Mapping[str, str], *sids: str) -> Mapping[str, str]:
+    return {sid: source for sid, source in logged.items() if sid not in sids}
 
 
 def spoken(history: History, sid: str, **values: Any) -> History:
@@ -160,7 +171,7 @@ def again(history: History, **values: Any) -> History:
 
 
 BREACHES: dict[str, tuple[str, Callable[[History], History]]] = {
-    "an acknowledged message is not in the log": ("lost", lambda h: replace(h, logged=h.logged - {"SM1"})),
+    "an acknowledged message is not in the log": ("lost", lambda h: replace(h, logged=without(h.logged, "SM1"))),
     "an acknowledged message is nowhere": ("unanswered", lambda h: replace(h, written=[*h.written, TOO_LATE])),
     "a message is not answered": ("unanswered", lambda h: replace(h, accepted=h.accepted[1:])),
     "a reply is not sent": ("unanswered", lambda h: rows(h, "replies", of_reply("R1", status="accepted"))),
@@ -226,6 +237,8 @@ BREACHES: dict[str, tuple[str, Callable[[History], History]]] = {
         lambda h: rows(h, "events", lambda row: {**row, "digest": b"another"}),
     ),
     "the archive has an event that the log has not": ("refold", lambda h: replace(h, records=h.records[:-1])),
+    "a worker ends for good": ("fatal", lambda h: replace(h, ends=[Ended("handlers-1", WRONG_SETTINGS, 0.0)])),
+    "the log has a new generation": ("fatal", lambda h: repaired(h)),
 }
 
 
@@ -275,10 +288,94 @@ def test_a_part_that_fails_on_its_way_after_the_next_was_sent_turns_no_order_rou
     assert not any("part 1 of reply R3" in violation for violation in violations(failed))
 
 
-def test_of_what_a_log_lost_with_its_tail_nothing_is_asked_where_that_is_allowed() -> None:
-    history = replace(clean(), written=[*WRITTEN, TOO_LATE])
-    assert "lost" in told(history)
-    assert violations(history, Allowed(lost_tail=True)) == []
+LOST_TAIL = Allowed(lost_tail=True)
+
+
+def repaired(history: History) -> History:
+    """The log is of the second generation, and all of it was folded in the first; nobody tells that anything was wrong."""
+    return replace(history, records=[replace(each, epoch=2) for each in history.records])
+
+
+def noticed(history: History) -> History:
+    return replace(history, ends=[Ended("handlers-1", WRONG_SETTINGS, 0.0)])
+
+
+def after_a_loss() -> History:
+    """Ana's first message was lost with the tail, was fetched after she had written two more, and was answered last."""
+    log = Log()
+    b1 = log.receive(BIA_THREAD, "SM2", "b1")
+    accepted = _answered(log, BIA, "R1", b1, b1, (B1,), ("SM5",))
+    a2, a3 = (log.receive(ANA_THREAD, sid, body) for sid, body in (("SM3", "a2"), ("SM4", "a3")))
+    accepted += _answered(log, ANA, "R3", a2, a3, ("1. “a2”", "2. “a3”"), ("SM7", "SM8"))
+    a1 = log.receive(ANA_THREAD, "SM1", "a1")
+    accepted += _answered(log, ANA, "R2", a1, a1, (f"{A1}\nBefore that you said: “a3”.",), ("SM6",))
+    logged = {"SM2": "webhook", "SM3": "webhook", "SM4": "webhook", "SM1": RECONCILER}
+    return replace(noticed(repaired(told_by(log, accepted))), logged=logged)
+
+
+def test_what_was_lost_with_the_tail_may_stand_where_the_reconciler_put_it() -> None:
+    history = after_a_loss()
+    assert violations(history, LOST_TAIL) == []
+    assert told(history) == {"out of order", "forgotten", "fatal"}
+
+
+BREACHES_AFTER_A_LOSS: dict[str, tuple[str, Callable[[History], History]]] = {
+    "nobody notices": ("unnoticed", lambda h: replace(h, ends=[])),
+    "what was lost is never fetched": ("lost", lambda h: replace(h, logged=without(h.logged, "SM1"))),
+    "what came back is not answered": ("unanswered", lambda h: replace(h, accepted=h.accepted[:-1])),
+    "nothing becomes of what came back": ("unanswered", lambda h: rows(h, "replies", of_reply("R2", answers=[]))),
+    "what came back is answered twice": (
+        "answered twice",
+        lambda h: replace(h, accepted=[*h.accepted, replace(h.accepted[-1], sid="SM99", attempt="B2")]),
+    ),
+    "what came back is counted twice": ("rows", lambda h: more(h, "messages", **row_of(h, "SM1"))),
+    "a send is made again": ("sent twice", lambda h: again(h)),
+    "a send of which the log lost all is made again": ("sent twice", lambda h: again(h, attempt="B2")),
+    "a send of which the archive knew nothing was made": (
+        "sent twice",
+        lambda h: replace(h, attempts={name: each for name, each in h.attempts.items() if name != "R1-0"}),
+    ),
+    "what came back is answered in another place than the log has it": (
+        "out of order",
+        lambda h: replace(h, accepted=[h.accepted[-1], *h.accepted[:-1]]),
+    ),
+    "what was not lost changes places": (
+        "out of order",
+        lambda h: spoken(spoken(h, "SM7", body="1. “a3”"), "SM8", body="2. “a2”"),
+    ),
+    "what only the archive had does not come back": ("refold", lambda h: replace(h, records=h.records[1:])),
+    "what only the archive had comes back in another order": (
+        "refold",
+        lambda h: replace(h, records=[h.records[1], h.records[0], *h.records[2:]]),
+    ),
+    "what is in the log twice was folded once": ("refold", lambda h: replace(h, records=[*h.records, h.records[-1]])),
+    "what was folded is not in the archive": (
+        "refold",
+        lambda h: rows(h, "events", lambda row: None if row["position"] == 1 else row),
+    ),
+    "there is a dead letter": ("left over", lambda h: more(h, "dead_letters", **LETTER)),
+    "nobody can tell about a send": ("fate", lambda h: rows(h, "replies", of_reply("R1", status="unconfirmed"))),
+    "a group lags": ("behind", lambda h: replace(h, behind=["sender: partition 0"])),
+}
+
+
+@pytest.mark.parametrize("breach", BREACHES_AFTER_A_LOSS)
+def test_after_a_loss_the_checker_finds(breach: str) -> None:
+    law, inject = BREACHES_AFTER_A_LOSS[breach]
+    assert law in told(inject(after_a_loss()), LOST_TAIL)
+
+
+def test_what_is_fetched_is_answered_in_its_place_in_the_log() -> None:
+    """Also where no webhook ever brought it."""
+    history = replace(after_a_loss(), ends=[], records=told_by_one_generation(after_a_loss()))
+    unheard = [replace(each, is_acked=each.sid != "SM1") for each in WRITTEN]
+    assert violations(replace(history, written=unheard), Allowed(fetches=True)) == []
+    turned = replace(history, written=unheard, accepted=[history.accepted[-1], *history.accepted[:-1]])
+    assert "out of order" in told(turned, Allowed(fetches=True))
+
+
+def told_by_one_generation(history: History) -> list[Record]:
+    return [replace(each, epoch=1) for each in history.records]
 
 
 def test_a_part_that_twilio_could_not_deliver_may_be_sent_again() -> None:

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from simulator.servers import EmbeddedValkey, free_port
 from tests.harness import valkey_faults as faults
-from tests.harness.own_servers import start
+from tests.harness.own_servers import kill, start
 from tests.streams.conftest import eventually
 
 STREAM, GROUP = "log", "group"
@@ -47,10 +47,10 @@ async def client(valkey: EmbeddedValkey) -> AsyncIterator[Any]:
 
 
 @asynccontextmanager
-async def connected(valkey: EmbeddedValkey, timeout_seconds: float = 5) -> AsyncIterator[Any]:
+async def connected(valkey: EmbeddedValkey, timeout_seconds: float = 5, url: str = "") -> AsyncIterator[Any]:
     """It tries a second time where its connection turns out to have ended."""
     again = Retry(NoBackoff(), 1)
-    async with Redis.from_url(valkey.url, decode_responses=True, socket_timeout=timeout_seconds, retry=again) as client:
+    async with Redis.from_url(url or valkey.url, decode_responses=True, socket_timeout=timeout_seconds, retry=again) as client:
         yield client
 
 
@@ -179,6 +179,31 @@ async def test_a_cut_tail_loses_the_last_appends_and_no_others(tmp_path: Path) -
             after = await client.xrange(STREAM)
             assert len(after) in range(int(ACKNOWLEDGED * 0.7), int(ACKNOWLEDGED * 0.9))
             assert after == before[: len(after)]
+    finally:
+        valkey.stop()
+
+
+async def test_of_one_database_a_share_of_the_appends_is_cut_off(tmp_path: Path) -> None:
+    """Those before it was emptied last are not counted, nor are those of others."""
+    valkey = EmbeddedValkey(tmp_path / "valkey", free_port())
+    await start(valkey)
+    ours, theirs = (valkey.url.removesuffix("/0") + f"/{number}" for number in (2, 3))
+    share_of_the_rest = (ACKNOWLEDGED - 1) // 4
+    try:
+        async with connected(valkey, url=ours) as client, connected(valkey, url=theirs) as other:
+            await client.xadd(STREAM, {"number": -1})
+            await client.flushdb()
+            await other.xadd(STREAM, {"number": -1})
+            for number in range(ACKNOWLEDGED):
+                await client.xadd(STREAM, {"number": number})
+            before = await client.xrange(STREAM)
+            for share, lost in ((0.0, 1), (0.25, share_of_the_rest), (1.0, ACKNOWLEDGED - 1 - share_of_the_rest)):
+                left = await client.xlen(STREAM)
+                await kill(valkey)
+                assert faults.cut_appends(valkey, ours, share) == (lost, left)
+                await start(valkey)
+                assert await client.xrange(STREAM) == before[: left - lost]
+            assert await other.xlen(STREAM) == 1
     finally:
         valkey.stop()
 

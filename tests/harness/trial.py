@@ -59,6 +59,8 @@ class Verdict:
     sent: int = 0
     unconfirmed: int = 0
     dead_lettered: int = 0
+    fetched: int = 0
+    """Messages that were acknowledged and lost, and came back from Twilio."""
     recovery_seconds: float | None = None
     is_settling: bool = False
     """Whether a send of unknown outcome had to be settled, which takes a grace of its own."""
@@ -71,7 +73,8 @@ class Verdict:
         outcome = "VIOLATED" if self.violations else "ok" if self.has_happened else "not reached"
         recovery = "" if self.recovery_seconds is None else f" {self.recovery_seconds:5.1f} s"
         settling = " settling" if self.is_settling else ""
-        return f"{outcome:<11} {self.spec} {self.what}{recovery}{settling}".rstrip()
+        fetched = f" ({self.fetched} came back from Twilio)" if self.fetched else ""
+        return f"{outcome:<11} {self.spec} {self.what}{fetched}{recovery}{settling}".rstrip()
 
 
 @dataclass
@@ -116,6 +119,7 @@ class Trial:
             await writing
             await asyncio.sleep(WOKEN_SECONDS)
             history = await self.settled(system, fault.allowed)
+            what = ", ".join(filter(None, (what, fault.healed)))
             return self.judged(spec, fault.name, history, fault.allowed, begun_at, system, what)
 
     async def calm(self, seed: int, **twilio: Any) -> Verdict:
@@ -208,6 +212,7 @@ class Trial:
             sent=len(history.accepted),
             unconfirmed=fates.count(Fate.UNCONFIRMED),
             dead_lettered=fates.count(Fate.DEAD_LETTERED),
+            fetched=sum(each.is_acked and each.sid in history.fetched for each in history.written),
             recovery_seconds=longest_wait(history, begun_at) if begun_at else None,
             is_settling=any(each.seconds is None or each.seconds > SETTLED_AFTER_SECONDS for each in history.attempts.values()),
             ends=len(history.ends),

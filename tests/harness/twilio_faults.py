@@ -11,13 +11,13 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, ClassVar, TypeAlias
 
 from tests.harness.checker import STRICT, Allowed, Fate
 from tests.harness.faults import Fault
 from tests.harness.haste import LEFT_TO_THE_WEBHOOK_SECONDS
+from tests.harness.operator_commands import reconcile
 from tests.harness.system import CLOCK, System, eventually
 from tests.harness.twilio_plans import Plan, create, failing, listing, lost, model, of_callbacks, of_inbound, of_model
 
@@ -52,19 +52,6 @@ class Kind:
     others: Sequence[str] = ()
     """Processes that may be killed or paused meanwhile, besides handlers."""
     afterwards: Healed = nothing_more
-
-
-async def reconcile(system: System) -> None:
-    """`prosa reconcile`, as a person runs it, until it says that nothing can be missing."""
-    environment, output = system.programs[CLOCK].environment, system.directory / "reconcile.txt"
-
-    async def is_whole() -> bool:
-        until = datetime.now(UTC) + timedelta(seconds=2)
-        arguments = ("cli", "reconcile", "--since", "1h", "--until", f"{until:%Y-%m-%dT%H:%M:%S}")
-        child = await system.nursery.start(arguments, environment=environment, directory=system.directory, output=output)
-        return (await child.wait(30)).code == 0
-
-    await eventually(is_whole, 60, "prosa reconcile finds all")
 
 
 KINDS: tuple[Kind, ...] = (

@@ -100,7 +100,7 @@ def _progress() -> "Iterator[Watching]":
 
 def report(found: "Reconciliation") -> Iterator[str]:
     """What a person is told, line by line; never a word or an address of a contact."""
-    was_fetched = all(each.is_appended for each in found.missed)
+    was_fetched = any(each.is_appended for each in found.missed)
     yield f"Twilio holds {_messages(found.held)} to {', '.join(found.senders)}, {_utc(found.since)} to {_utc(found.until)} UTC."
     if not found.missed:
         if found.held:
@@ -108,14 +108,20 @@ def report(found: "Reconciliation") -> Iterator[str]:
     else:
         yield f"{len(found.missed)} never reached the log{', and are fetched now' if was_fetched else ''}:"
     for each in found.missed[:SHOWN]:
-        yield f"  {each.sid:34}  {_utc(each.written_at)}{'  too late to be answered' if each.is_too_late else ''}"
+        waits = "  waits" if found.untold and not each.is_appended else ""
+        yield f"  {each.sid:34}  {_utc(each.written_at)}{'  too late to be answered' if each.is_too_late else ''}{waits}"
     if len(found.missed) > SHOWN:
         yield f"  and {len(found.missed) - SHOWN} more; see them with --json"
     if found.unreadable:
         yield f"{_messages(found.unreadable)} of the list cannot be to us and were left out; log lines name them."
     if found.unchecked:
         yield f"{_messages(found.unchecked)} were left out, since the projector has not come to them. Do the handlers run?"
-    if found.cut_at:
+    if found.untold:
+        yield f"{_messages(found.untold)} left to wait: Twilio does not tell the files, or those of one before; log lines name it."
+        yield "Run it again, or leave them to the clock, which takes them without after a few tries."
+    if found.cut_at and found.is_circular:
+        yield f"Twilio's list goes in a circle: compared back to {_utc(found.cut_at)} only. The clock asks again, until it ends."
+    elif found.cut_at:
         yield f"The list was too long: compared back to {_utc(found.cut_at)} only."
         yield f"Go on with --until {found.cut_at + SECOND:%Y-%m-%dT%H:%M:%S}"
 

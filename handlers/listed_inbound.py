@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, TypeGuard
 
 from streams.events import MessageReceived
 from webhook.forms import MOST_MEDIA, Form, MalformedForm, message_received, storable
 
 INBOUND = "inbound"
-LONGEST_BODY = 65_536
-"""Characters; WhatsApp allows 4,096."""
+LONGEST_FIELD = 65_536
+"""Characters; WhatsApp allows a body of 4,096."""
 
 _FIELDS = {
     "MessageSid": "sid",
@@ -56,6 +56,8 @@ def read_inbound(resource: Any, *, sender: str, account: str) -> ListedInbound |
     """
     One entry of the list of what was written to our `sender`; None for what is not inbound.
 
+    What is to any other address is refused: it would become one of ours, which is listed and answered from ever after.
+
     Raises `MalformedForm` for what cannot be a message to us, whose reason is safe to log.
     """
     if not isinstance(resource, dict):
@@ -89,8 +91,8 @@ def files_of(entries: Sequence[Any]) -> list[tuple[str, str]]:
 def _form_of(resource: Mapping[str, Any]) -> Form:
     told = {name: resource.get(field) for name, field in _FIELDS.items()}
     form = {name: (_LONE_SURROGATE.sub(_REPLACEMENT, value),) for name, value in told.items() if isinstance(value, str)}
-    if len(form.get("Body", ("",))[0]) > LONGEST_BODY:
-        raise MalformedForm("too long", "Body")
+    if too_long := [name for name, (value,) in form.items() if len(value) > LONGEST_FIELD]:
+        raise MalformedForm("too long", *too_long)
     return storable(form)
 
 
@@ -105,7 +107,13 @@ def _written_at(resource: Mapping[str, Any]) -> datetime:
     raise MalformedForm("no date", "date_created")
 
 
-def _is_sid(value: object) -> bool:
+def sid_of(resource: Any) -> str | None:
+    """What may be told of an entry that cannot be read; None where even that is no sid."""
+    sid = resource.get("sid") if isinstance(resource, dict) else None
+    return sid if _is_sid(sid) else None
+
+
+def _is_sid(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and _SID.fullmatch(value) is not None
 
 

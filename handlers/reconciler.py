@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from handlers.listed_inbound import ListedInbound, event_of
+from handlers.twilio_answers import TwilioUnavailable
 from handlers.twilio_client import TwilioClient
 from handlers.twilio_inbound import Period, TwilioInbound
 from projections.database import Database, sql
@@ -31,6 +32,9 @@ LEFT_TO_THE_WEBHOOK = timedelta(minutes=1)
 FOLD_SECONDS = 10.0
 """How long the projector may take to come to the head of the log; what it has not come to is left for the next time."""
 
+MOST_MEDIA_FAILURES = 10
+"""When Twilio could not tell the files of so many messages, it is not asked for files any more in this look."""
+
 REMEMBERED = 100_000
 """How many appended sids are remembered, lest what the fold cannot fold is appended for ever."""
 
@@ -42,7 +46,7 @@ class Comparison:
 
     `held` counts what contacts wrote in the period. `missed` never reached the log, the oldest first. `unchecked` may have, but
     the read model has not come to them. `unreadable` cannot be messages to us. Where a list had more pages than are read, it was
-    compared back to `cut_at` only.
+    compared back to `cut_at` only; `is_circular` where it led back to a page of itself there.
     """
 
     held: int
@@ -50,6 +54,11 @@ class Comparison:
     unchecked: int
     unreadable: int
     cut_at: datetime | None
+    is_circular: bool
+
+
+class MediaUntold(TwilioUnavailable):
+    """Twilio does not tell the files of some messages; all others were appended."""
 
 
 @dataclass(slots=True)
@@ -60,6 +69,7 @@ class _Found:
     unknown: dict[str, ListedInbound]
     unreadable: int = 0
     cut_at: datetime | None = None
+    is_circular: bool = False
 
 
 class Reconciler:
@@ -115,12 +125,29 @@ class Reconciler:
         known = await self._known([each.sid for each in checkable])
         missed = tuple(each for each in checkable if each.sid not in known)
         reached("reconciler.compared")
-        return Comparison(len(found.sids), missed, len(unknown) - len(checkable), found.unreadable, found.cut_at)
+        unchecked = len(unknown) - len(checkable)
+        return Comparison(len(found.sids), missed, unchecked, found.unreadable, found.cut_at, found.is_circular)
 
     async def append(self, missed: Iterable[ListedInbound]) -> AsyncIterator[tuple[ListedInbound, Appended]]:
-        """Append one message after the other, as the webhook would have, with the time when it was written."""
+        """
+        Append one message after the other, as the webhook would have, with the time when it was written.
+
+        One whose files Twilio does not tell waits for a later look, `MEDIA_TRIES` of them at most, and so does what the same
+        contact wrote after it. Raises `MediaUntold` for these when all others are appended.
+        """
+        waiting: dict[str, int] = {}
+        failures = 0
         for each in missed:
-            event = await self._event_of(each)
+            is_asked = not each.has_media or failures < MOST_MEDIA_FAILURES
+            if each.thread in waiting or not is_asked:
+                waiting[each.thread] = waiting.get(each.thread, 0) + 1
+                continue
+            try:
+                event = await self._event_of(each)
+            except TwilioUnavailable:
+                failures += 1
+                waiting[each.thread] = 1
+                continue
             reached("reconciler.appending")
             appended = await self._log.append(event)
             reached("reconciler.appended")
@@ -134,6 +161,8 @@ class Reconciler:
                 owner=event.owner,
             )
             yield each, appended
+        if waiting:
+            raise MediaUntold(f"{sum(waiting.values())} messages wait, since the files of {failures} are not told")
 
     async def _list(self, sender: str, period: Period, found: _Found, on_page: Callable[[int], None]) -> None:
         async with aclosing(self._inbound.pages(sender, period)) as pages:
@@ -141,6 +170,7 @@ class Reconciler:
                 found.unreadable += page.unreadable
                 if page.cut_at:
                     found.cut_at = max(page.cut_at, found.cut_at or page.cut_at)
+                found.is_circular |= page.is_circular
                 await self._note(page.messages, found)
                 on_page(len(found.sids))
 

@@ -10,8 +10,9 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import metrics
-from handlers.reconciler import LEFT_TO_THE_WEBHOOK, Reconciler
+from handlers.reconciler import LEFT_TO_THE_WEBHOOK, Comparison, Reconciler
 from handlers.regularly import regularly
+from handlers.twilio_answers import CircularList
 from handlers.twilio_client import TWILIO_API_URL, TwilioClient
 from handlers.twilio_inbound import Period
 from projections.database import Database
@@ -82,17 +83,26 @@ class Reconciling:
         now = await self._now()
         senders = await self._reconciler.senders()
         found = await self._reconciler.compare(Period(since, now - LEFT_TO_THE_WEBHOOK), senders)
-        async for _ in self._reconciler.append(found.missed):
-            metrics.RECONCILED_MESSAGES.of().inc()
-        if found.missed:
-            log.warning("messages were fetched that no webhook had brought", messages=len(found.missed), held=found.held)
+        await self._append(found)
         if found.unchecked:
             raise ReadModelUnavailable(f"{found.unchecked} messages wait for the projector, which is behind")
+        if found.is_circular and found.cut_at:
+            raise CircularList(f"list: it goes in a circle; compared back to {found.cut_at.isoformat()} only")
         if found.cut_at:
             log.warning("the list was too long; see: prosa reconcile --since", compared_since=found.cut_at.isoformat())
         self._next = now - OVERLAP
         self._completed_at = time.monotonic()
         self._failures = 0
+
+    async def _append(self, found: Comparison) -> None:
+        appended = 0
+        try:
+            async for _ in self._reconciler.append(found.missed):
+                metrics.RECONCILED_MESSAGES.of().inc()
+                appended += 1
+        finally:
+            if appended:
+                log.warning("messages were fetched that no webhook had brought", messages=appended, held=found.held)
 
     def pause(self, _: float) -> float:
         """Seconds until the next look; longer after each failure in a row."""

@@ -67,6 +67,10 @@ class TwilioUnavailable(TransientError):
     """Twilio gave no complete answer, or not now."""
 
 
+class CircularList(TwilioUnavailable):
+    """A list leads back to a page of itself, so that what lies behind it cannot be read."""
+
+
 class TwilioRefused(PermanentError):
     """Twilio refused the request."""
 

@@ -7,6 +7,7 @@ connection: on a kept one, a reset that comes because the server closed it meanw
 took the message, and each of these would have to be settled. On a fresh one, what fails before it stands was never sent.
 
     TwilioUnavailable (TransientError)   no complete answer, or not now
+    └── CircularList                     a list leads back to a page of itself
     TwilioRefused (PermanentError)       Twilio refused the request
     TwilioDenied (FatalError)            Twilio refused the credentials
 
@@ -14,6 +15,7 @@ Errors carry statuses and codes, never bodies or addresses.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from types import SimpleNamespace, TracebackType
@@ -25,6 +27,7 @@ from yarl import URL
 from handlers.measured import calling
 from handlers.twilio_answers import (
     Call,
+    CircularList,
     ListedMessage,
     SendResult,
     TwilioRefused,
@@ -42,6 +45,9 @@ TWILIO_MESSAGING_URL = "https://messaging.twilio.com"
 LARGEST_ANSWER_BYTES = 8 * 1024 * 1024
 PAGE_SIZE = 200
 MOST_PAGES = 100
+
+_PATH = re.compile(r"/[!\"$-~]{0,4000}")
+"""What follows our own scheme and host, and nothing else: every call carries the credentials."""
 
 
 class TwilioClient:
@@ -102,18 +108,23 @@ class TwilioClient:
         """
         The list of messages, a page at a time, the newest first, as Twilio words them.
 
-        Raises `TwilioUnavailable` for a page that is missing or garbled, and where there is another one after `most` pages.
+        Raises `TwilioUnavailable` for a page that is missing or garbled, and where there is another one after `most` pages, and
+        `CircularList` before a page is asked for a second time.
         """
         url = str(URL(f"{self._messages_url}.json").with_query({**query, "PageSize": str(PAGE_SIZE)}))
+        seen: set[str] = set()
         for _ in range(most):
+            seen.add(url)
             page = await self._page(url)
             yield entries_of(page, "messages")
             following = page.get("next_page_uri")
             if not following:
                 return
-            if not isinstance(following, str) or not following.startswith("/"):
+            if not isinstance(following, str) or not _PATH.fullmatch(following):
                 raise TwilioUnavailable("list: the next page is not a path")
             url = self._api_url + following
+            if url in seen:
+                raise CircularList(f"list: page {len(seen)} leads back to one before it")
         raise TwilioUnavailable(f"list: more than {most} pages")
 
     async def media_of(self, message_sid: str) -> Sequence[Any]:

@@ -2,21 +2,24 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from handlers.listed_inbound import ListedInbound, files_of, read_inbound
-from handlers.twilio_answers import TwilioRefused, TwilioUnavailable
+from handlers.listed_inbound import ListedInbound, files_of, read_inbound, sid_of
+from handlers.twilio_answers import CircularList, TwilioRefused, TwilioUnavailable
 from handlers.twilio_client import TwilioClient
 from telemetry import log
 from webhook.forms import MalformedForm
 
 MEDIA_TRIES = 3
-"""After so many tries in vain a message is taken without its files: one of which Twilio cannot tell must not hold up others."""
+"""After so many tries in vain a message is taken without its files: one of which Twilio cannot tell must not wait for ever."""
+
+SKEW = timedelta(minutes=5)
+"""What Twilio dates later than that from now is no matter of clocks that differ."""
 
 MOST_TOLD = 100_000
-"""How many entries that cannot be read are told of; each once, since the same list is read again and again."""
+"""How many odd entries are told of; each once, since the same list is read again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +32,16 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Messages of the period, and how many entries cannot be messages to us; `cut_at` where more pages are not read."""
+    """
+    Messages of the period, and how many entries cannot be messages to us.
+
+    `cut_at` where more pages are not read; `is_circular` where they cannot be, since the list leads back to a page before.
+    """
 
     messages: Sequence[ListedInbound]
-    unreadable: int
+    unreadable: int = 0
     cut_at: datetime | None = None
+    is_circular: bool = False
 
 
 class TwilioInbound:
@@ -49,27 +57,33 @@ class TwilioInbound:
     async def pages(self, sender: str, period: Period) -> AsyncGenerator[Page, None]:
         """What was written to this address, the newest first; the first page that is wholly older is the last."""
         query = {"To": sender} | _sent_before(period.until)
+        now = datetime.now(UTC)
         oldest, pages = period.until, 0
         async with aclosing(self._twilio.pages(query, most=self._most_pages + 1)) as listing:
-            async for resources in listing:
-                if pages == self._most_pages:
-                    yield Page((), 0, cut_at=oldest)
-                    return
-                pages += 1
-                messages, unreadable = self._read(resources, sender)
-                yield Page([each for each in messages if period.since <= each.written_at < period.until], unreadable)
-                if messages and all(each.written_at < period.since for each in messages):
-                    return
-                oldest = min([oldest, *(each.written_at for each in messages)])
+            try:
+                async for resources in listing:
+                    if pages == self._most_pages:
+                        yield Page((), cut_at=oldest)
+                        return
+                    pages += 1
+                    messages, unreadable = self._read(resources, sender)
+                    yield Page(self._within(period, messages, now), unreadable)
+                    if messages and all(each.written_at < period.since for each in messages):
+                        return
+                    oldest = min([oldest, *(each.written_at for each in messages)])
+            except CircularList:
+                yield Page((), cut_at=oldest, is_circular=True)
 
     async def media_of(self, each: ListedInbound) -> Sequence[tuple[str, str]]:
         """The address and content type of each file; none of what Twilio has forgotten, or cannot tell in so many tries."""
         try:
             entries = await self._twilio.media_of(each.sid)
-        except TwilioRefused:
+        except TwilioRefused as error:
+            log.warning("media.refused", sid=each.sid, reason=str(error))
             return ()
-        except TwilioUnavailable:
+        except TwilioUnavailable as error:
             failures = self._media_failures[each.sid] = self._media_failures.get(each.sid, 0) + 1
+            log.warning("media.not_listed", sid=each.sid, reason=str(error), tries=failures, of=MEDIA_TRIES)
             if failures < MEDIA_TRIES:
                 raise
             return ()
@@ -91,11 +105,35 @@ class TwilioInbound:
                 messages += [listed] if listed else []
         return messages, unreadable
 
+    def _within(self, period: Period, messages: Sequence[ListedInbound], now: datetime) -> list[ListedInbound]:
+        """
+        Those that were written in the period, and where that reaches to the present also those that Twilio dates in the future.
+
+        Nobody wrote in the future: left out until then, they might never be answered. They count as written now.
+        """
+        reaches_to_now, within = period.until > now - SKEW, []
+        for each in messages:
+            if reaches_to_now and each.written_at > now + SKEW:
+                self._tell_ahead(each)
+                within.append(replace(each, written_at=now))
+            elif period.since <= each.written_at < period.until:
+                within.append(each)
+        return within
+
+    def _tell_ahead(self, each: ListedInbound) -> None:
+        if self._is_news(each.sid):
+            log.warning("listed.dated_ahead", sid=each.sid, dated=each.written_at.isoformat())
+
     def _tell_unreadable(self, resource: Any, error: MalformedForm) -> None:
-        sid = str(resource.get("sid"))[:34] if isinstance(resource, dict) else ""
-        if sid not in self._told and len(self._told) < MOST_TOLD:
+        sid = sid_of(resource)
+        if self._is_news(sid or ""):
+            log.warning("listed.unreadable", sid=sid, reason=error.reason, fields=error.fields)
+
+    def _is_news(self, sid: str) -> bool:
+        is_news = sid not in self._told and len(self._told) < MOST_TOLD
+        if is_news:
             self._told.add(sid)
-            log.warning("listed message unreadable", sid=sid or None, reason=error.reason, fields=error.fields)
+        return is_news
 
 
 def _sent_before(until: datetime) -> dict[str, str]:

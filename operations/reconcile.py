@@ -1,11 +1,12 @@
 """A person asks for what Twilio holds and the log never saw, between two moments."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from handlers.listed_inbound import ListedInbound
-from handlers.reconciler import LEFT_TO_THE_WEBHOOK, Reconciler
+from handlers.reconciler import LEFT_TO_THE_WEBHOOK, MediaUntold, Reconciler
 from handlers.twilio_client import TwilioClient
 from handlers.twilio_inbound import Period
 from operations.connection import FOLD_SECONDS, Connection
@@ -34,8 +35,9 @@ class Reconciliation:
     """
     What came of it. `held` counts what Twilio holds for the period; `missed` are the oldest first.
 
-    `unchecked` were left out, since the read model is behind. `unreadable` cannot be messages to us. A list that was too long was
-    compared back to `cut_at` only.
+    `unchecked` were left out, since the read model is behind; `untold`, since Twilio does not tell the files of them, or of what
+    the same contact wrote before. `unreadable` cannot be messages to us. A list that was too long, or is circular, was compared
+    back to `cut_at` only.
     """
 
     senders: tuple[str, ...]
@@ -46,11 +48,13 @@ class Reconciliation:
     unchecked: int
     unreadable: int
     cut_at: datetime | None
+    is_circular: bool = False
+    untold: int = 0
 
     @property
     def is_whole(self) -> bool:
         """Whether nothing can be missing any more."""
-        return not self.unchecked and self.cut_at is None
+        return not self.unchecked and not self.untold and self.cut_at is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,19 +100,22 @@ async def reconcile(
     )
     senders = await reconciler.senders()
     found = await reconciler.compare(period, senders, on_page=watching.listed)
-    appended = 0
-    async for _ in reconciler.append(() if is_rehearsal else found.missed):
-        appended += 1
-        watching.appended(appended, len(found.missed))
+    appended: set[str] = set()
+    with suppress(MediaUntold):  # those that were not appended say so
+        async for each, _ in reconciler.append(() if is_rehearsal else found.missed):
+            appended.add(each.sid)
+            watching.appended(len(appended), len(found.missed))
     return Reconciliation(
         senders=tuple(senders),
         since=period.since,
         until=period.until,
         held=found.held,
-        missed=tuple(_told(each, now, is_appended=not is_rehearsal) for each in found.missed),
+        missed=tuple(_told(each, now, is_appended=each.sid in appended) for each in found.missed),
         unchecked=found.unchecked,
         unreadable=found.unreadable,
         cut_at=found.cut_at,
+        is_circular=found.is_circular,
+        untold=0 if is_rehearsal else len(found.missed) - len(appended),
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from handlers.listed_inbound import LONGEST_BODY, ListedInbound, event_of, files_of, read_inbound
+from handlers.listed_inbound import LONGEST_FIELD, ListedInbound, event_of, files_of, read_inbound
 from streams.events import MessageReceived
 from streams.partitions import thread_of
 from tests.handlers.twilio_list import ACCOUNT, ANA, SENDER
@@ -110,7 +110,8 @@ def test_what_is_not_inbound_is_passed_over(direction: Any) -> None:
         resource(**{"from": "whatsapp:+55|whatsapp:+1"}),
         resource(**{"from": "+5511900000001"}),
         resource(date_created=None, date_sent=None),
-        resource(body="x" * (LONGEST_BODY + 1)),
+        resource(body="x" * (LONGEST_FIELD + 1)),
+        resource(num_segments="1" * (LONGEST_FIELD + 1)),
     ],
 )
 def test_what_cannot_be_a_message_to_us_is_refused(given: Any) -> None:

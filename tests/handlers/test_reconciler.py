@@ -1,6 +1,7 @@
 """What Twilio holds and the log never saw is appended once, in order, with its own time; and nothing else is."""
 
 from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,7 +10,8 @@ import pytest
 import pytest_asyncio
 from structlog.testing import capture_logs
 
-from handlers.reconciler import Comparison, Reconciler
+from handlers import twilio_client
+from handlers.reconciler import MOST_MEDIA_FAILURES, Comparison, MediaUntold, Reconciler
 from handlers.twilio_answers import TwilioDenied, TwilioRefused, TwilioUnavailable
 from handlers.twilio_client import TwilioClient
 from handlers.twilio_inbound import MEDIA_TRIES, Period
@@ -19,7 +21,7 @@ from streams.delivery import Delivery
 from streams.envelope import decode
 from streams.events import Event, MessageReceived
 from streams.partitions import thread_of
-from tests.handlers.raw_server import Behaviour, answering, breaking_off
+from tests.handlers.raw_server import Behaviour, answering, breaking_off, endless
 from tests.handlers.twilio_list import ACCOUNT, ANA, BIA, SENDER, TwilioList, a_list, ago
 from tests.handlers.world import Model, World, events_of
 
@@ -224,7 +226,19 @@ async def test_a_list_without_end_is_cut_and_says_where(desk: Desk) -> None:
         desk.listing.wrote(f"{number}", when)
     found = await desk.compare(desk.reconciler(most_pages=3))
     assert [each.form["Body"][0] for each in found.missed] == ["4", "5", "6", "7", "8", "9"]
-    assert found.cut_at == moments[4]
+    assert (found.cut_at, found.is_circular) == (moments[4], False)
+
+
+async def test_a_list_in_a_circle_costs_each_page_once_and_what_was_listed_counts(desk: Desk) -> None:
+    desk.listing.page_size = 2
+    moments = [ago(minutes=40 - number) for number in range(10)]
+    for number, when in enumerate(moments):
+        desk.listing.wrote(f"{number}", when)
+    desk.listing.leads_back = {1: 1}
+    found = await desk.compare(desk.reconciler(most_pages=10_000))
+    assert [each.form["Body"][0] for each in found.missed] == ["6", "7", "8", "9"]
+    assert (found.cut_at, found.is_circular) == (moments[6], True)
+    assert len(desk.listing.asked) == 2
 
 
 # ---------------------------------------------------------------------------------------------------------- a bad list
@@ -280,10 +294,57 @@ async def test_garbled_entries_and_strangers_harm_nobody_else_and_are_told_once(
         assert await desk.reconcile(reconciler) == [good]
         assert (await desk.compare(reconciler)).unreadable >= 10
     assert await desk.bodies() == ["good \ufffd\ufffd"]
-    told = [line for line in lines if line["event"] == "listed message unreadable"]
+    told = [line for line in lines if "reason" in line]
     assert 0 < len(told) <= 11
     assert "hostile" not in str(told)
     assert "+55" not in str(told)
+
+
+async def test_what_is_to_an_address_that_was_not_asked_for_makes_no_sender_of_it(desk: Desk) -> None:
+    """Else Twilio, or who answers in its place, could choose from which address we answer."""
+    stranger = "whatsapp:+15559990000"
+    foreign = desk.listing.wrote("hello", ago(minutes=5), to="lie")
+    desk.listing.messages[-1]["to"] = stranger
+    desk.listing.shows_all = True
+    good = desk.listing.wrote("to us", ago(minutes=4))
+    reconciler = desk.reconciler()
+    with capture_logs() as lines:
+        assert await desk.reconcile(reconciler) == [good]
+    await desk.world.view(thread_of(SENDER, ANA))
+    assert await reconciler.senders() == [SENDER]
+    [line] = [line for line in lines if line.get("sid") == foreign]
+    assert (line["log_level"], line["fields"]) == ("warning", ("to",))
+    assert stranger not in str(lines)
+
+
+async def test_what_has_no_sid_is_told_without_what_stands_there(desk: Desk) -> None:
+    desk.listing.wrote("hello", ago(minutes=5), changed={"sid": "whatsapp:+5511999990000"})
+    with capture_logs() as lines:
+        await desk.reconcile()
+    assert "+55" not in str(lines)
+    assert any("reason" in line for line in lines)
+
+
+# ----------------------------------------------------------------------------------------------------------- the future
+
+
+async def test_what_twilio_dates_in_the_future_counts_as_written_now_and_is_told_once(desk: Desk) -> None:
+    sid = desk.listing.wrote("from tomorrow", ago(days=-1))
+    before = datetime.now(UTC)
+    reconciler = desk.reconciler()
+    with capture_logs() as lines:
+        assert await desk.reconcile(reconciler) == [sid]
+        assert await desk.reconcile(reconciler) == []
+    [event] = await desk.received()
+    assert before <= event.time <= datetime.now(UTC)
+    [line] = [line for line in lines if line["log_level"] == "warning"]
+    assert line["sid"] == sid
+
+
+async def test_the_future_belongs_to_no_period_of_the_past(desk: Desk) -> None:
+    desk.listing.wrote("from tomorrow", ago(days=-1))
+    period = Period(ago(hours=3), ago(hours=1))
+    assert (await desk.reconciler().compare(period, [SENDER])).missed == ()
 
 
 # --------------------------------------------------------------------------------------------------------------- media
@@ -317,6 +378,49 @@ async def test_a_file_that_can_never_be_listed_holds_up_the_others_for_a_few_rou
         assert await desk.bodies() == []
     await desk.reconcile(reconciler)
     assert await desk.bodies() == ["[unsupported message: media] look", "after it"]
+
+
+NO_LISTS: list[Any] = [None, {}, "x", [[]], [None, 7], [{"content_type": "image/png"}], [{"sid": {}}], [{"sid": "/../x"}]]
+
+
+@pytest.mark.parametrize("media", NO_LISTS)
+async def test_an_odd_media_list_holds_up_nobody_else_and_loses_nothing(desk: Desk, media: Any) -> None:
+    odd = desk.listing.wrote("look", ago(minutes=5), num_media="1")
+    desk.listing.media[odd] = media
+    desk.listing.wrote("after it", ago(minutes=4))
+    desk.listing.wrote("by another", ago(minutes=3), contact=BIA)
+    reconciler = desk.reconciler()
+    for _ in range(MEDIA_TRIES):
+        with suppress(MediaUntold):
+            await desk.reconcile(reconciler)
+        assert "by another" in await desk.bodies()
+    lines = await desk.world.history(thread_of(SENDER, ANA))
+    assert [line.body for line in lines] == ["[unsupported message: media] look", "after it"]
+
+
+async def test_a_media_list_without_end_holds_up_nobody_else(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(twilio_client, "LARGEST_ANSWER_BYTES", 1024 * 1024)
+    odd = desk.listing.wrote("look", ago(minutes=5), num_media="1")
+    desk.listing.media_faults = [endless(200)] * MEDIA_TRIES
+    other = desk.listing.wrote("by another", ago(minutes=3), contact=BIA)
+    reconciler = desk.reconciler()
+    with capture_logs() as lines:
+        with pytest.raises(MediaUntold):
+            await desk.reconcile(reconciler)
+        assert [event.data.sid for event in await desk.received() if isinstance(event.data, MessageReceived)] == [other]
+    [line] = [line for line in lines if line["log_level"] == "warning"]
+    assert (line["sid"], line["tries"]) == (odd, 1)
+
+
+async def test_while_no_media_list_comes_few_are_asked_for_and_words_are_appended(desk: Desk) -> None:
+    for number in range(MOST_MEDIA_FAILURES + 5):
+        desk.listing.wrote("look", ago(minutes=50 - number), num_media="1", contact=f"whatsapp:+552190000{number:04}")
+    desk.listing.wrote("words", ago(minutes=3))
+    desk.listing.media_faults = [answering(503)] * 100
+    with pytest.raises(MediaUntold):
+        await desk.reconcile()
+    assert await desk.bodies() == ["words"]
+    assert len(desk.listing.media_faults) == 100 - MOST_MEDIA_FAILURES
 
 
 # ---------------------------------------------------------------------------------------------------------------- crashes

@@ -16,7 +16,7 @@ import metrics
 from handlers.processes import build_app, build_clock
 from handlers.reconciler import LEFT_TO_THE_WEBHOOK, Reconciler
 from handlers.reconciling import FIRST_LOOK, MOST_PAUSE_SECONDS, OVERLAP, Reconciling, is_configured, patient_twilio_client
-from handlers.twilio_answers import TwilioUnavailable
+from handlers.twilio_answers import CircularList, TwilioUnavailable
 from handlers.twilio_client import TwilioClient
 from projections.database import Database
 from projections.lateness import RECONCILER
@@ -162,6 +162,23 @@ async def test_a_look_that_failed_is_made_good_by_the_next(desk: Desk) -> None:
         await reconciling.reconcile()
     await reconciling.reconcile()
     assert await desk.fetched() == ["long ago"]
+
+
+async def test_a_list_in_a_circle_is_compared_as_far_as_it_goes_and_asked_for_again(desk: Desk) -> None:
+    """What lies behind the circle is fetched when it ends: no look goes on from where this one stopped."""
+    await desk.log_began(days=2)
+    desk.listing.page_size = 1
+    for body, hours in (("behind it", 9), ("before it", 8)):
+        desk.listing.wrote(body, ago(hours=hours))
+    desk.listing.leads_back = {0: 0}
+    reconciling = desk.reconciling()
+    for _ in range(2):
+        with pytest.raises(CircularList):
+            await reconciling.reconcile()
+        assert await desk.fetched() == ["before it"]
+    desk.listing.leads_back = {}
+    await reconciling.reconcile()
+    assert await desk.fetched() == ["behind it", "before it"]
 
 
 async def test_what_is_young_is_left_to_the_webhook(desk: Desk) -> None:

@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from handlers import twilio_client
 from handlers.twilio_answers import (
     Accepted,
+    CircularList,
     ListedMessage,
     NeverConnected,
     Refused,
@@ -249,19 +250,41 @@ async def test_a_list_that_is_not_whole_is_no_list(second: Behaviour) -> None:
             await _sids(client)
 
 
-@pytest.mark.parametrize("elsewhere", ["http://127.0.0.1:9/", 7, "@127.0.0.1:9/"])
+@pytest.mark.parametrize(
+    "elsewhere",
+    ["http://127.0.0.1:9/", 7, "@127.0.0.1:9/", "/ HTTP/1.1\r\nHost: evil", "/?\x00", "/a b", "/é", "/#again", "/" + "a" * 5000],
+)
 async def test_credentials_do_not_leave_for_another_host(elsewhere: Any) -> None:
-    async with _served(answering(200, {"messages": [], "next_page_uri": elsewhere})) as (client, _):
+    async with _served(answering(200, {"messages": [], "next_page_uri": elsewhere})) as (client, server):
         with pytest.raises(TwilioUnavailable):
             await _sids(client)
+        assert len(server.asked) == 1
 
 
-async def test_paging_in_circles_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("path", ["//{}/", "/\\{}/", "/@{}/", "/:80@{}/", "/?http://{}/"])
+async def test_a_path_that_looks_like_another_host_is_one_of_our_own(path: str) -> None:
+    async with serving(answering(200, {"messages": []})) as elsewhere:
+        following = path.format(elsewhere.url.removeprefix("http://"))
+        async with _served(_page(_resource("SM2"), next_page_uri=following), _page(_resource("SM1"))) as (client, server):
+            assert await _sids(client) == ["SM2", "SM1"]
+        assert (len(server.asked), elsewhere.asked) == (2, [])
+
+
+async def test_a_list_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(twilio_client, "MOST_PAGES", 3)
-    async with _served(_page(_resource("SM1"), next_page_uri="/again")) as (client, server):
-        with pytest.raises(TwilioUnavailable):
+    async with _served(*(_page(_resource("SM1"), next_page_uri=f"/{number}") for number in range(5))) as (client, server):
+        with pytest.raises(TwilioUnavailable, match="more than 3 pages"):
             await _sids(client)
         assert len(server.asked) == 3
+
+
+@pytest.mark.parametrize("circle", [["/a"], ["/a", "/b"], ["/a", "/b", "/c"]])
+async def test_no_page_of_a_list_in_a_circle_is_asked_for_twice(circle: list[str]) -> None:
+    pages = [_page(_resource("SM1"), next_page_uri=following) for following in [*circle, circle[0]]]
+    async with _served(*pages) as (client, server):
+        with pytest.raises(CircularList):
+            await _sids(client)
+        assert len(server.asked) == len(circle) + 1
 
 
 @pytest.mark.parametrize(("status", "error"), [(401, TwilioDenied), (400, TwilioRefused), (404, TwilioRefused)])

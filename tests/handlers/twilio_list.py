@@ -26,6 +26,10 @@ class TwilioList:
 
     url: str = ""
     page_size: int = 50
+    leads_back: dict[int, int] = field(default_factory=dict)
+    """After which page which one is said to follow."""
+    shows_all: bool = False
+    """Whether it also lists what is to others."""
     messages: list[dict[str, Any]] = field(default_factory=list)
     media: dict[str, Any] = field(default_factory=dict)
     media_faults: list[Behaviour] = field(default_factory=list)
@@ -86,10 +90,13 @@ class TwilioList:
         await answering(200, json.dumps(self._page(asked)).encode())(asked, writer)
 
     def _page(self, asked: Asked) -> dict[str, Any]:
-        start = int(asked.query.get("Page", "0")) * self.page_size
+        number = int(asked.query.get("Page", "0"))
+        start = number * self.page_size
         # a hostile entry may have no address at all, and is listed nevertheless
-        found = [each for each in self.listed() if not isinstance(each, dict) or each.get("to", "") in (asked.query["To"], "lie")]
-        following = f"{asked.path}?To={asked.query['To'].replace('+', '%2B')}&Page={int(asked.query.get('Page', '0')) + 1}"
+        wanted = (asked.query["To"], "lie")
+        found = [each for each in self.listed() if self.shows_all or not isinstance(each, dict) or each.get("to", "") in wanted]
+        next_number = self.leads_back.get(number, number + 1)
+        following = f"{asked.path}?To={asked.query['To'].replace('+', '%2B')}&Page={next_number}"
         is_last = start + self.page_size >= len(found)
         return {"messages": found[start : start + self.page_size], "next_page_uri": None if is_last else following}
 

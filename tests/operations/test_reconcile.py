@@ -232,6 +232,14 @@ def test_a_comparison_that_is_not_whole_says_what_to_do() -> None:
     assert "All of them" not in told(unchecked=3)
     assert "--until 2026-11-21T11:00:01" in told(cut_at=NOW - timedelta(hours=1))
     assert "1 message of the list" in told(unreadable=1)
+    assert "goes in a circle: compared back to 2026-11-21 11:00:00" in told(cut_at=NOW - timedelta(hours=1), is_circular=True)
+
+
+def test_a_message_whose_files_are_not_told_is_named_among_those_that_are_fetched() -> None:
+    waiting, fetched = (Missed(sid, NOW, is_appended=sid == "SM2", is_too_late=False) for sid in ("SM1", "SM2"))
+    lines = told(missed=(waiting, fetched), untold=1).splitlines()
+    assert [line.endswith("waits") for line in lines if line.startswith("  SM")] == [True, False]
+    assert any(line.startswith("1 message left to wait") for line in lines)
 
 
 def test_of_nothing_nothing_is_said() -> None:

@@ -21,6 +21,7 @@ from tests.projections.read_model import Log, Projecting, assert_means, dump, po
 from tests.streams.conftest import eventually
 
 THREAD = thread_in(0)
+SLEEP = "SELECT pg_sleep(60)"
 OTHER_SESSIONS = "datname = current_database() AND pid <> pg_backend_pid()"
 
 
@@ -304,7 +305,7 @@ async def test_closing_cuts_off_what_does_not_end(read_model_url: str, monkeypat
 
     async def sleep() -> None:
         async with database.transaction() as connection:
-            await connection.execute("SELECT pg_sleep(60)")
+            await connection.execute(SLEEP)
 
     sleeping = asyncio.create_task(sleep())
     await _until_some_session(read_model_url, "query LIKE '%pg_sleep%' AND state = 'active'")
@@ -315,6 +316,8 @@ async def test_closing_cuts_off_what_does_not_end(read_model_url: str, monkeypat
     again = Database(read_model_url)
     assert await positions_in(again) == {}
     assert (await dump(again))["events"] == []
+    async with again.transaction() as connection:  # Postgres would let it sleep on
+        await connection.fetch("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = $1", SLEEP)
     await again.close()
 
 

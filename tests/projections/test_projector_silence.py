@@ -18,7 +18,8 @@ SILENCE_SECONDS = 0.0
 
 WORKING = """
 SELECT count(*) FROM pg_stat_activity
-WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle' AND wait_event_type IS DISTINCT FROM 'Client'
+WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+  AND state <> 'idle' AND wait_event_type IS DISTINCT FROM 'Client'
 """
 
 

@@ -1,7 +1,7 @@
 # Everything runs inside .venv, which `make setup` builds from the lock file; the other targets call it when needed.
 
 PYTHON ?= python3
-PROCESSES ?= 3
+PROCESSES ?= 2
 BIN := .venv/bin
 STAMP := .venv/.installed
 

@@ -31,7 +31,9 @@ class RedisMarks:
         if missing := [partition for partition, infos in found.items() if group not in infos]:
             await self._create(group, missing)
             found = await self.groups()
-        return {partition: infos[group] for partition, infos in found.items() if group in infos}
+        if any(group not in infos for infos in found.values()):
+            raise LogUnavailable("NOGROUP")  # gone again at this very moment; the next try makes it again
+        return {partition: infos[group] for partition, infos in found.items()}
 
     async def marks(self, group: str) -> dict[int, Committed]:
         """As `EventLog.marks`."""

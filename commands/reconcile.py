@@ -117,8 +117,8 @@ def report(found: "Reconciliation") -> Iterator[str]:
     if found.unchecked:
         yield f"{_messages(found.unchecked)} were left out, since the projector has not come to them. Do the handlers run?"
     if found.untold:
-        yield f"{_messages(found.untold)} left to wait: Twilio does not tell the files, or those of one before; log lines name it."
-        yield "Run it again, or leave them to the clock, which takes them without after a few tries."
+        yield f"{_messages(found.untold)} left to wait, since Twilio does not tell the files of it, or of one before."
+        yield "Log lines name what it is. Run it again, or leave it to the clock, which takes it without files after a few tries."
     if found.cut_at and found.is_circular:
         yield f"Twilio's list goes in a circle: compared back to {_utc(found.cut_at)} only. The clock asks again, until it ends."
     elif found.cut_at:

@@ -11,7 +11,7 @@ from handlers.error_table import Outcome, Verdict, classify_response
 from handlers.journal import Journal
 from handlers.measured import observe_waiting
 from handlers.spans import called
-from handlers.twilio_answers import Accepted, NeverConnected, Refused, SendResult, TooManyRequests, Unknown
+from handlers.twilio_answers import DENIED, Accepted, NeverConnected, Refused, SendResult, TooManyRequests, Unknown
 from handlers.twilio_client import TwilioClient
 from handlers.waiting import wait_for_step
 from projections.changes import SENDER
@@ -124,7 +124,7 @@ class CallTwilio:
 
     async def _refused(self, grant: Grant, code: int | None, verdict: Verdict) -> View:
         if verdict.outcome is Outcome.FATAL:
-            self._breaker.trip("Twilio refuses the credentials: check TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN")
+            self._breaker.trip(DENIED)
             return await self._not_sent(grant, code)
         if verdict.outcome is not Outcome.REJECTED:
             is_throttled = verdict.outcome is Outcome.THROTTLED

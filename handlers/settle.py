@@ -10,13 +10,14 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Sequence
+from enum import Enum, auto
 
 import metrics
 from handlers.breaker import Breaker
 from handlers.decide import SettleSend, next_send, rivals_of
 from handlers.journal import Journal
 from handlers.parts import normalise
-from handlers.twilio_answers import ListedMessage, TwilioDenied, TwilioRefused, TwilioUnavailable
+from handlers.twilio_answers import DENIED, ListedMessage, TwilioDenied, TwilioForbidden, TwilioRefused, TwilioUnavailable
 from handlers.twilio_client import TwilioClient
 from projections.reader import View
 from streams import leaving
@@ -35,6 +36,23 @@ BETWEEN_LISTINGS = RetryPolicy(base_seconds=1.0, max_seconds=10.0)
 AWAY_FACTOR = 3.0
 """How much longer the longest pause is while Twilio lists nothing at all."""
 
+REFUSALS = 3
+"""So often Twilio refuses to list for one attempt until nobody expects any more that it will tell."""
+
+
+_FORBIDDEN = (
+    "Twilio lets this account list no messages: check TWILIO_ACCOUNT_SID, TWILIO_API_URL, and the account in Twilio's console"
+)
+
+
+class _Unlisted(Enum):
+    """Why there is no listing."""
+
+    AWAY = auto()
+    """Nobody gets one now."""
+    REFUSED = auto()
+    """Twilio refuses this one."""
+
 
 class Settler:
     """
@@ -46,7 +64,9 @@ class Settler:
     may be set forward, and with it goes every lease at once: who takes over then has waited for nothing, and the call may yet
     begin.
 
-    While Twilio lists nothing, one thread asks for all, with growing pauses; what callbacks tell is seen all the same.
+    While Twilio lists nothing, one thread asks for all, with growing pauses; what callbacks tell is seen all the same. So it is
+    while it lets our account list nothing: nothing is lost by waiting until an operator has mended that. Where it refuses for one
+    attempt alone, nobody will ever tell, and the attempt is left to a person.
     """
 
     def __init__(
@@ -71,6 +91,7 @@ class Settler:
         while_away = RetryPolicy(base_seconds=pauses.base_seconds, max_seconds=AWAY_FACTOR * pauses.max_seconds)
         self._outage = Outage("Twilio lists no messages", while_away)
         self._ask_again_at = 0.0
+        self._is_forbidden = False
 
     @traced("settle")
     async def settle(self, thread: str, cause: Event, step: SettleSend) -> View:
@@ -83,7 +104,7 @@ class Settler:
         return view
 
     async def _look_for_proof(self, thread: str, cause: Event, step: SettleSend) -> View:
-        listings = 0
+        listings = refusals = 0
         while True:
             is_late = await self._is_late(step)
             reached("sender.listing")
@@ -92,12 +113,15 @@ class Settler:
             view = await self._journal.look(thread)
             if not _is_open(view, step):
                 return view
-            if listing is not None:
+            if not isinstance(listing, _Unlisted):
                 unclaimed, rivals = await self._unclaimed(thread, listing, step), rivals_of(view.state, step)
                 if len(unclaimed) > rivals:
                     return await self._sent(thread, cause, step, unclaimed[rivals])
                 if is_late:
-                    return await self._unproven(thread, cause, step, is_listed=bool(unclaimed))
+                    return await self._unproven(thread, cause, step, is_absent=not unclaimed)
+            refusals += listing is _Unlisted.REFUSED
+            if is_late and refusals >= REFUSALS:
+                return await self._unproven(thread, cause, step, is_absent=False)
             listings += 1
             await leaving.pause(self._pauses.pause_seconds(listings, random.random()))  # noqa: S311 - jitter
 
@@ -110,35 +134,50 @@ class Settler:
         sent = MessageSent(reply=step.reply.id, part=step.part, attempt=step.attempt.id, sid=found.sid, status=found.status)
         return await self._journal.record(sent, cause=cause, thread=thread)
 
-    async def _unproven(self, thread: str, cause: Event, step: SettleSend, *, is_listed: bool) -> View:
-        """One complete listing, begun after the grace period, does not show it; or what it shows may be a rival's."""
+    async def _unproven(self, thread: str, cause: Event, step: SettleSend, *, is_absent: bool) -> View:
+        """
+        Nothing is to be learnt from Twilio any more.
+
+        It is absent where one complete listing, begun after the grace period, shows no message that might be this one.
+        """
         identity = {"reply": step.reply.id, "part": step.part, "attempt": step.attempt.id}
-        is_absent = self._absence_is_proof and not is_listed
-        outcome = SendDisproved(**identity) if is_absent else SendUnconfirmed(**identity)
+        is_disproved = self._absence_is_proof and is_absent
+        outcome = SendDisproved(**identity) if is_disproved else SendUnconfirmed(**identity)
         log.warning("send.not_found", attempt=step.attempt.id, outcome=outcome.name)
         return await self._journal.record(outcome, cause=cause, thread=thread)
 
-    async def _list(self, thread: str, step: SettleSend) -> Sequence[ListedMessage] | None:
-        """Everything that may be ours, or nothing where Twilio cannot be asked now."""
+    async def _list(self, thread: str, step: SettleSend) -> Sequence[ListedMessage] | _Unlisted:
+        """Everything that may be ours, where Twilio can be asked now."""
         now = asyncio.get_running_loop().time()
         if now < self._ask_again_at:
-            return None
+            return _Unlisted.AWAY
         sender, contact = addresses_of(thread)
         since_ms = step.attempt.started_at_ms - CLOCK_SKEW_MS
         self._ask_again_at = now + self._client.timeout_seconds if self._outage.lasts else 0.0
         try:
             listing = await self._client.list_messages(to=contact, from_=sender, since_ms=since_ms)
+        except (TwilioDenied, TwilioForbidden) as error:
+            self._pause_group(error)
+            return self._away(error)
+        except TwilioUnavailable as error:
+            return self._away(error)
         except TwilioRefused as error:
             log.warning("send.listing_refused", attempt=step.attempt.id, error=str(error))
-            return None
-        except (TwilioDenied, TwilioUnavailable) as error:
-            if isinstance(error, TwilioDenied):
-                self._breaker.trip(str(error))
-            self._ask_again_at = asyncio.get_running_loop().time() + self._outage.failed(error)
-            return None
+            return _Unlisted.REFUSED
         self._outage.over()
-        self._ask_again_at = 0.0
+        self._ask_again_at, self._is_forbidden = 0.0, False
         return listing
+
+    def _pause_group(self, error: TwilioDenied | TwilioForbidden) -> None:
+        """Once, and until a send works: it may be that only listing is forbidden."""
+        if not self._is_forbidden:
+            remedy = DENIED if isinstance(error, TwilioDenied) else _FORBIDDEN
+            self._breaker.trip(f"{remedy} ({error})")
+        self._is_forbidden = True
+
+    def _away(self, error: Exception) -> _Unlisted:
+        self._ask_again_at = asyncio.get_running_loop().time() + self._outage.failed(error)
+        return _Unlisted.AWAY
 
     async def _unclaimed(self, thread: str, listing: Sequence[ListedMessage], step: SettleSend) -> Sequence[ListedMessage]:
         """Those that can be ours, the oldest first: an equal body that was sent before, or by another attempt, is no proof."""

@@ -9,6 +9,9 @@ from typing import Any, TypeAlias
 
 from streams.errors import FatalError, PermanentError, TransientError
 
+DENIED = "Twilio refuses the credentials: check TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN"
+"""What an operator is told."""
+
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
@@ -75,6 +78,10 @@ class TwilioRefused(PermanentError):
     """Twilio refused the request."""
 
 
+class TwilioForbidden(TwilioRefused):
+    """Twilio refuses this account every request of the kind: what was asked for is not to blame, and an operator must mend it."""
+
+
 class TwilioDenied(FatalError):
     """Twilio refused the credentials: TWILIO_ACCOUNT_SID or TWILIO_AUTH_TOKEN is wrong."""
 
@@ -129,6 +136,8 @@ def read_result(call: Call) -> dict[str, Any] | None:
             raise TwilioDenied(f"read: status 401, code {call.code}")
         case HTTPStatus.NOT_FOUND:
             return None
+        case HTTPStatus.FORBIDDEN | HTTPStatus.METHOD_NOT_ALLOWED:
+            raise TwilioForbidden(f"read: status {call.status}, code {call.code}")
         case int(status) if 400 <= status < 500 and status not in (408, 425, 429):
             raise TwilioRefused(f"read: status {status}, code {call.code}")
     answer = call.json()

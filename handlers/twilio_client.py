@@ -9,6 +9,7 @@ took the message, and each of these would have to be settled. On a fresh one, wh
     TwilioUnavailable (TransientError)   no complete answer, or not now
     └── CircularList                     a list leads back to a page of itself
     TwilioRefused (PermanentError)       Twilio refused the request
+    └── TwilioForbidden                  and refuses this account every one of the kind
     TwilioDenied (FatalError)            Twilio refused the credentials
 
 Errors carry statuses and codes, never bodies or addresses.
@@ -30,6 +31,7 @@ from handlers.twilio_answers import (
     CircularList,
     ListedMessage,
     SendResult,
+    TwilioForbidden,
     TwilioRefused,
     TwilioUnavailable,
     entries_of,
@@ -153,7 +155,7 @@ class TwilioClient:
     async def _page(self, url: str) -> dict[str, Any]:
         page = read_result(await self._call("GET", url))
         if page is None:
-            raise TwilioRefused("list: status 404")
+            raise TwilioForbidden("list: status 404")
         return page
 
     @calling

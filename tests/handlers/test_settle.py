@@ -10,7 +10,8 @@ from structlog.testing import capture_logs
 
 from handlers.breaker import Breaker
 from handlers.send import Sender
-from handlers.twilio_answers import ListedMessage, TwilioRefused
+from handlers.settle import REFUSALS
+from handlers.twilio_answers import ListedMessage, TwilioDenied, TwilioForbidden, TwilioRefused
 from projections.changes import SENDER
 from projections.state import PartStatus, ReplyStatus
 from streams.events import ClockAdvanced, ConversationTaken, MessageSent, SendDisproved, SendStarted, SendUnconfirmed
@@ -288,16 +289,78 @@ async def test_a_listing_begun_within_the_grace_period_proves_no_absence(world: 
     assert twilio.bodies() == ["Hello."]
 
 
-async def test_refused_credentials_prove_nothing_and_pause_the_group(world: World) -> None:
-    written = await abandoned(world)
-    world.twilio.is_denied = True
+@pytest.mark.parametrize("absence_is_proof", [True, False])
+@pytest.mark.parametrize(
+    ("refusal", "setting"),
+    [
+        (TwilioDenied("read: status 401, code 20003"), "TWILIO_AUTH_TOKEN"),
+        (TwilioForbidden("read: status 403, code 20403"), "TWILIO_ACCOUNT_SID"),
+        (TwilioForbidden("list: status 404"), "TWILIO_API_URL"),
+    ],
+    ids=["401", "403", "404"],
+)
+async def test_what_an_operator_must_mend_pauses_the_group_and_is_waited_for(
+    world: World, refusal: Exception, setting: str, absence_is_proof: bool
+) -> None:
+    """It says nothing about the one attempt, which is settled as ever afterwards."""
+    twilio = FakeTwilio(script=[LOST], listing_faults=[refusal] * 1000)
     breaker = Breaker(SENDER, pause_seconds=0.02)
-    settling = asyncio.create_task(send(world.sender(breaker=breaker, grace_seconds=0.01), written))
-    await eventually(lambda: world.twilio.listings >= 3)
-    assert breaker.is_open
-    assert await attempts(world) == [("a1", None)]
-    world.twilio.is_denied = False
-    await settling
+    sender = world.sender(twilio=twilio, breaker=breaker, grace_seconds=0.01, absence_is_proof=absence_is_proof)
+    with capture_logs() as lines:
+        sending = asyncio.create_task(send(sender, await world.answered(ANA, "Hello.", "World.")))
+        await eventually(lambda: twilio.listings >= 2 * REFUSALS)
+        assert breaker.is_open
+        assert setting in breaker.reason
+        assert [outcome for _, outcome in await attempts(world)] == [None]
+        twilio.listing_faults.clear()
+        await asyncio.wait_for(sending, 10)
+    assert twilio.bodies() == ["Hello.", "World."]
+    told = [line["event"] for line in lines if line["event"].startswith(("group", "Twilio"))]
+    waited = ["Twilio lists no messages: waiting", "Twilio lists no messages: going on"]
+    assert told == ["group.paused", *waited, "group.resumed"]
+
+
+async def test_where_listing_alone_is_forbidden_others_are_sent_to_all_the_same(world: World) -> None:
+    written, other = await abandoned(world), thread_of(2)
+    world.twilio.listing_faults = [TwilioForbidden("read: status 403, code 20403")] * 1000
+    breaker = Breaker(SENDER, pause_seconds=0.02)
+    sender = world.sender(breaker=breaker, grace_seconds=0.01)
+    settling = asyncio.create_task(send(sender, written))
+    await eventually(lambda: breaker.is_open)
+    await asyncio.wait_for(send(sender, await world.answered(other, "Hi.", reply="r2")), 10)
+    listed = world.twilio.listings
+    await eventually(lambda: world.twilio.listings >= listed + 2)
+    assert not breaker.is_open
+    assert world.twilio.bodies() == ["Hi."]
+    world.twilio.listing_faults.clear()
+    await asyncio.wait_for(settling, 10)
+    assert world.twilio.bodies() == ["Hi.", "Hello."]
+
+
+@pytest.mark.parametrize("absence_is_proof", [True, False])
+async def test_an_attempt_that_twilio_never_lists_for_is_left_to_a_person(world: World, absence_is_proof: bool) -> None:
+    """A refusal proves no absence; and who waited for more would wait for ever."""
+    written = await abandoned(world)
+    world.twilio.listing_faults = [TwilioRefused("read: status 400, code 20001")] * 1000
+    breaker = Breaker(SENDER, pause_seconds=0.02)
+    sender = world.sender(breaker=breaker, grace_seconds=60.0, absence_is_proof=absence_is_proof)
+    settling = asyncio.create_task(send(sender, written))
+    await eventually(lambda: world.twilio.listings > REFUSALS)
+    assert await attempts(world) == [("a1", None)], "a callback may still tell"
+    with capture_logs() as lines:
+        world.clock.pass_on(60_001)
+        await asyncio.wait_for(settling, 10)
+    assert (await world.reply(ANA)).status is ReplyStatus.UNCONFIRMED
+    assert world.twilio.calls == []
+    assert not breaker.is_open
+    assert "send.not_found" in [line["event"] for line in lines]
+
+
+async def test_a_listing_that_is_refused_now_and_then_is_asked_for_again(world: World) -> None:
+    world.twilio.script = [LOST]
+    world.twilio.listing_faults = [TwilioRefused("read: status 400, code 20001")] * (REFUSALS - 1)
+    await send(world.sender(grace_seconds=0.01), await world.answered(ANA, "Hello."))
+    assert (await world.reply(ANA)).status is ReplyStatus.SENT
     assert world.twilio.bodies() == ["Hello."]
 
 
@@ -433,7 +496,7 @@ async def test_a_listing_that_is_refused_for_one_contact_holds_up_no_other(world
             return await super().list_messages(to=to, **query)
 
     twilio = Picky(script=[LOST])
-    sender = world.sender(twilio=twilio, grace_seconds=0.01)
+    sender = world.sender(twilio=twilio, grace_seconds=60.0)
     stuck = asyncio.create_task(send(sender, written))
     await eventually(lambda: twilio.listings >= 2)
     await asyncio.wait_for(send(sender, await world.answered(other, "Hi.", reply="r2")), 2)

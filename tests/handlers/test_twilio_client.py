@@ -21,6 +21,7 @@ from handlers.twilio_answers import (
     SendResult,
     TooManyRequests,
     TwilioDenied,
+    TwilioForbidden,
     TwilioRefused,
     TwilioUnavailable,
     Unknown,
@@ -287,11 +288,15 @@ async def test_no_page_of_a_list_in_a_circle_is_asked_for_twice(circle: list[str
         assert len(server.asked) == len(circle) + 1
 
 
-@pytest.mark.parametrize(("status", "error"), [(401, TwilioDenied), (400, TwilioRefused), (404, TwilioRefused)])
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [(401, TwilioDenied), (403, TwilioForbidden), (404, TwilioForbidden), (405, TwilioForbidden), (400, TwilioRefused)],
+)
 async def test_a_refused_list_raises_by_its_kind(status: int, error: type[Exception]) -> None:
     async with _served(answering(status, {"code": 1, "message": f"{TO} is {BODY}"})) as (client, _):
         with pytest.raises(error) as raised:
             await _sids(client)
+        assert type(raised.value) is error
         assert BODY not in str(raised.value)
         assert TO not in str(raised.value)
 

@@ -12,7 +12,9 @@ async def regularly(failing: str, act: Callable[[], Awaitable[None]], pause: Cal
     """
     Act for ever, with a pause that is told how long it took.
 
-    What cannot be done now, for whatever reason, is told once, as `failing`, and done later.
+    What cannot be done now, for whatever reason, is told once, as `failing`, and done later. So every branch of the error tree is
+    decided alike here, and a defect like a branch: the work beside which this runs needs none of it, and what is fatal to that
+    work stops the process by itself.
     """
     outage = Outage(failing)
     while True:
@@ -20,8 +22,11 @@ async def regularly(failing: str, act: Callable[[], Awaitable[None]], pause: Cal
         try:
             await act()
             outage.over()
-        except ProsaError as error:
-            outage.failed(error)
-        except Exception as error:  # noqa: BLE001 - a defect here must neither end the process nor this loop
-            outage.failed(FatalError(f"{type(error).__name__} at {place_of(error)}"))
+        except Exception as error:  # noqa: BLE001 - decided here by its branch
+            outage.failed(error if isinstance(error, ProsaError) else _defect(error))
         await asyncio.sleep(pause(time.monotonic() - began))
+
+
+def _defect(error: Exception) -> FatalError:
+    """Where it was raised, and not its message, which may hold what must not be logged."""
+    return FatalError(f"{type(error).__name__} at {place_of(error)}")

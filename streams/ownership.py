@@ -28,11 +28,12 @@ class Takeover:
     """
     How this process came to own a partition.
 
-    `generation` grows with every owner. `is_graceful` is false where the owner before ended, or was lost, without giving it back.
+    `number` grows with every owner of the partition. `is_graceful` is false where the owner before ended, or was lost, without
+    giving it back.
     """
 
     partition: int
-    generation: int
+    number: int
     is_graceful: bool = True
 
 

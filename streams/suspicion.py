@@ -16,17 +16,17 @@ ISOLATE_AFTER = 3
 class Suspicion:
     """What is remembered of a group in a partition: the mark at the last takeover, and for how many it stood there."""
 
-    generation: int = 0
+    number: int = 0
     mark: int = START
     takeovers: int = 0
     isolated_to: int = START
 
-    def after_takeover(self, *, generation: int, is_graceful: bool, mark: int, head: int) -> "Suspicion":
+    def after_takeover(self, *, number: int, is_graceful: bool, mark: int, head: int) -> "Suspicion":
         """Count a takeover; the same one is counted once."""
-        if generation == self.generation:
+        if number == self.number:
             return self
         takeovers = self.takeovers if mark == self.mark else 0
         if not is_graceful:
             takeovers += 1
         isolated_to = head if takeovers >= ISOLATE_AFTER else self.isolated_to
-        return Suspicion(generation, mark, takeovers, isolated_to if isolated_to > mark else START)
+        return Suspicion(number, mark, takeovers, isolated_to if isolated_to > mark else START)

@@ -132,7 +132,7 @@ class MemoryOwnership:
         self._leaving: set[int] = set()
         self._consumers = AttachedConsumers()
         self._suspicions: dict[tuple[str, int], Suspicion] = {}
-        self._generation = 0
+        self._takeovers = 0
         self._declining: set[asyncio.Task[None]] = set()
 
     @property
@@ -159,15 +159,15 @@ class MemoryOwnership:
 
     async def isolated_to(self, group: str, takeover: Takeover, *, mark: int, head: int) -> int:
         before = self._suspicions.get((group, takeover.partition), Suspicion())
-        now = before.after_takeover(generation=takeover.generation, is_graceful=takeover.is_graceful, mark=mark, head=head)
+        now = before.after_takeover(number=takeover.number, is_graceful=takeover.is_graceful, mark=mark, head=head)
         self._suspicions[group, takeover.partition] = now
         return now.isolated_to
 
     def gain(self, *partitions: int, is_graceful: bool = True) -> None:
         """This process owns these partitions from now on."""
         for partition in partitions:
-            self._generation += 1
-            self._owned[partition] = Takeover(partition, self._generation, is_graceful)
+            self._takeovers += 1
+            self._owned[partition] = Takeover(partition, self._takeovers, is_graceful)
             self._consumers.gained(self._owned[partition])
 
     async def give_back(self, partition: int) -> None:

@@ -127,7 +127,7 @@ class RedisOwnership:
 
     async def isolated_to(self, group: str, takeover: Takeover, *, mark: int, head: int) -> int:
         before = await self._leases.suspicion(group, takeover.partition)
-        now = before.after_takeover(generation=takeover.generation, is_graceful=takeover.is_graceful, mark=mark, head=head)
+        now = before.after_takeover(number=takeover.number, is_graceful=takeover.is_graceful, mark=mark, head=head)
         if now != before:
             await self._leases.remember(group, takeover.partition, now)
         return now.isolated_to

@@ -7,7 +7,7 @@ gracefully; `prosa:members` holds the live members, scored by the server's clock
 
 import json
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 from streams.engines.redis_connection import Client, unavailable_on_failure
 from streams.log import Holder
@@ -16,7 +16,7 @@ from streams.suspicion import Suspicion
 
 MEMBERS_KEY = "prosa:members"
 HOLDERS_KEY = "prosa:holders"
-GENERATIONS_KEY = "prosa:generations"
+TAKEOVER_NUMBERS_KEY = "prosa:takeover-numbers"
 
 RENEW = """
 local time = redis.call('TIME')
@@ -43,9 +43,9 @@ for i = 3, #KEYS do
     redis.call('SET', KEYS[i], ARGV[1], 'PX', ARGV[2])
     local before = redis.call('HGET', KEYS[1], partition)
     redis.call('HSET', KEYS[1], partition, ARGV[1])
-    local generation = redis.call('HINCRBY', KEYS[2], partition, 1)
+    local number = redis.call('HINCRBY', KEYS[2], partition, 1)
     local graceful = (not before or before == ARGV[1]) and 1 or 0
-    answer[#answer + 1] = {tonumber(partition), generation, graceful}
+    answer[#answer + 1] = {tonumber(partition), number, graceful}
   end
 end
 return answer
@@ -115,10 +115,10 @@ class RedisLeases:
         A lease that bears our name counts as free: the answer to our claim was lost. Nor is it an ungraceful takeover when we
         held the partition before: this process has not ended.
         """
-        keys = [HOLDERS_KEY, GENERATIONS_KEY, *map(lease_key, partitions)]
+        keys = [HOLDERS_KEY, TAKEOVER_NUMBERS_KEY, *map(lease_key, partitions)]
         with unavailable_on_failure(self._client):
             taken = await self._claim(keys=keys, args=[self.member, self._life_ms, most, *partitions])
-        return [Takeover(partition, generation, bool(graceful)) for partition, generation, graceful in taken]
+        return [Takeover(partition, number, bool(graceful)) for partition, number, graceful in taken]
 
     async def release(self, partition: int) -> None:
         """Give back by compare-and-delete. Also after a lease was lost: this process lives, and its work is cancelled."""
@@ -134,7 +134,8 @@ class RedisLeases:
         """What the group remembers of takeovers; only the owner asks and writes."""
         with unavailable_on_failure(self._client):
             found = await self._client.hget(f"prosa:takeovers:{group}", str(partition))
-        return Suspicion(**json.loads(found)) if found else Suspicion()
+        remembered = json.loads(found) if found else {}
+        return Suspicion(**{each.name: remembered[each.name] for each in fields(Suspicion) if each.name in remembered})
 
     async def remember(self, group: str, partition: int, suspicion: Suspicion) -> None:
         with unavailable_on_failure(self._client):

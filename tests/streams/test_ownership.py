@@ -169,7 +169,7 @@ async def test_what_is_handed_over_was_drained_first_and_counts_as_graceful(memb
     one.served.may_drain.set()
     await eventually(lambda: two.count == 4)
     assert all(takeover.is_graceful for takeover in two.served.owned.values())
-    assert all(takeover.generation == 2 for takeover in two.served.owned.values())
+    assert all(takeover.number == 2 for takeover in two.served.owned.values())
 
 
 async def test_a_lease_is_renewed_while_its_partition_drains(members: Members) -> None:
@@ -295,7 +295,7 @@ async def test_suspicion_is_remembered_across_processes(members: Members) -> Non
     for expected in (0, 0, 500, 500):
         member = await members.join()
         await eventually(lambda: member.count == PARTITIONS)  # noqa: B023 - awaited at once
-        takeover = Takeover(0, member.served.owned[0].generation, is_graceful=False)
+        takeover = Takeover(0, member.served.owned[0].number, is_graceful=False)
         for _ in range(2):
             assert await member.ownership.isolated_to("sender", takeover, mark=100, head=500) == expected
         await member.ownership.stop()

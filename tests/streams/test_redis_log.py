@@ -14,6 +14,7 @@ from streams.engines.redis_leases import RedisLeases
 from streams.engines.redis_log import META_KEY, RedisEventLog, stream_key
 from streams.errors import ConfigurationError, LogMismatch, LogUnavailable, PositionOverflow, UnsafeLog
 from streams.partitions import SEQUENCE_LIMIT, START
+from streams.suspicion import Suspicion
 from tests.streams.conftest import PARTITIONS, eventually
 from tests.streams.test_conformance import HERE, event, everything
 
@@ -201,6 +202,14 @@ async def test_a_group_that_vanished_is_made_again_with_what_was_finished(
         await redis_log.commit("responder", {HERE: place.position}, {HERE: 1})
     assert [line["log_level"] for line in logs] == ["warning"]
     assert (await redis_log.committed("responder"))[HERE].position == place.position
+
+
+async def test_what_processes_of_other_versions_remember_of_takeovers_is_read_as_far_as_it_is_known(
+    redis: Client, redis_url: str
+) -> None:
+    await redis.hset("prosa:takeovers:responder", str(HERE), '{"mark": 7, "takeovers": 2, "of_another_version": 1}')
+    leases = RedisLeases(redis, "member", lease_seconds=10)
+    assert await leases.suspicion("responder", HERE) == Suspicion(mark=7, takeovers=2)
 
 
 @pytest.fixture

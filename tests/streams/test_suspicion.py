@@ -7,8 +7,8 @@ from streams.suspicion import Suspicion
 def takeovers(*steps: tuple[bool, int], head: int = 100) -> Suspicion:
     """Each step: whether the takeover was graceful, and the mark it found."""
     suspicion = Suspicion()
-    for generation, (is_graceful, mark) in enumerate(steps, start=1):
-        suspicion = suspicion.after_takeover(generation=generation, is_graceful=is_graceful, mark=mark, head=head)
+    for number, (is_graceful, mark) in enumerate(steps, start=1):
+        suspicion = suspicion.after_takeover(number=number, is_graceful=is_graceful, mark=mark, head=head)
     return suspicion
 
 
@@ -35,7 +35,7 @@ def test_isolation_lasts_until_the_mark_has_passed_what_was_suspected() -> None:
 
 def test_a_takeover_that_is_asked_about_twice_counts_once() -> None:
     once = takeovers((False, 5), (False, 5))
-    assert once.after_takeover(generation=2, is_graceful=False, mark=5, head=100) == once
+    assert once.after_takeover(number=2, is_graceful=False, mark=5, head=100) == once
 
 
 def test_an_empty_range_isolates_nothing() -> None:

@@ -32,12 +32,18 @@ STREAKS_KEPT = 10_000
 
 @dataclass(slots=True)
 class _Streak:
-    """The failures of one event; `seen` are the successes that its last try knew of."""
+    """The failures of one event since it succeeded last; `successes` are those of others when it was last known to fail."""
 
     began_at: float
-    seen: int
+    successes: int
     failures: int = 0
     witnessed: int = 0
+
+    def failed(self, begun: int | None, successes: int) -> None:
+        self.failures += 1
+        if begun is not None and begun > self.successes:
+            self.witnessed += 1
+            self.successes = successes
 
 
 class Breaker:
@@ -107,25 +113,30 @@ class Breaker:
 
     def failed(self, error: str, event: str, thread: str, begun: int | None = None) -> None:
         """
-        A try for this event of a thread failed, which had `begun` so.
+        A try for this event of a thread failed. It may be the event's own fault where the try hands over how it had `begun`.
 
-        It is witnessed where something else succeeded after this event had failed before, and before this try began. What became
-        of other events of the thread says nothing about it: they may have failed in another outage, hours ago.
+        Such a try is witnessed where another event succeeded between the failure before and the beginning of this try:
+
+            this one:  ──✗                ├────✗      witnessed: others could, and then it could not
+            another:          ──✓
+
+            this one:  ──✗      ├──────────────✗      not witnessed: it may have begun in an outage that ended meanwhile
+            another:                  ──✓
+
+        What became of other events of the thread says nothing about it: they may have failed in another outage, hours ago.
         """
-        begun = self._successes if begun is None else begun
-        streak = self._streaks.get(event)
-        if streak is None:
-            streak = self._streaks[event] = _Streak(self._clock(), self._successes)
-            if len(self._streaks) > STREAKS_KEPT:
-                self._streaks.popitem(last=False)
-        elif begun > streak.seen:
-            streak.witnessed += 1
-            streak.seen = self._successes
-        streak.failures += 1
+        self._streak_of(event).failed(begun, self._successes)
         self._failures += 1
         self._failing.add(thread)
         if self._failures >= FAILURES_IN_A_ROW and len(self._failing) >= THREADS_IN_A_ROW:
             self.trip(error)
+
+    def _streak_of(self, event: str) -> _Streak:
+        if event not in self._streaks:
+            self._streaks[event] = _Streak(self._clock(), self._successes)
+            if len(self._streaks) > STREAKS_KEPT:
+                self._streaks.popitem(last=False)
+        return self._streaks[event]
 
     def is_first(self, event: str) -> bool:
         """Whether it has failed once, and no more."""

@@ -85,7 +85,11 @@ class CallTwilio:
             raise LeaseLost(f"partition {partition} is being given back")
 
     async def send(self, grant: Grant) -> View:
-        """Send the part and record what came of it, if anybody can tell. Raises `LeaseLost` where it must be left to another."""
+        """
+        Send the part and record what came of it, if anybody can tell. Raises `LeaseLost` where it must be left to another.
+
+        Whatever is tried again counts towards a pause of the group; only an unknown outcome may be the reply's own fault.
+        """
         if not await self._may_call(grant):
             return await self._cancelled(grant)
         reached("sender.calling")
@@ -127,6 +131,7 @@ class CallTwilio:
             self._breaker.trip(DENIED)
             return await self._not_sent(grant, code)
         if verdict.outcome is not Outcome.REJECTED:
+            self._breaker.failed(verdict.outcome, grant.reply.event, grant.thread)
             is_throttled = verdict.outcome is Outcome.THROTTLED
             return await self._later(grant, code, verdict.outcome, self._pause(grant, THROTTLED_STEPS if is_throttled else 0))
         self._breaker.succeeded(grant.reply.event)

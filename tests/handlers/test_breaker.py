@@ -172,6 +172,15 @@ async def test_many_successes_between_two_tries_witness_one() -> None:
     assert not breaker.is_poison("one", 2)
 
 
+async def test_what_speaks_of_the_account_is_no_events_own_fault_whoever_succeeds_meanwhile() -> None:
+    """Such as a 429, or no connection to Twilio."""
+    breaker = Breaker("test", pause_seconds=60)
+    for _ in range(5):
+        breaker.failed("too many requests", "one", "its thread")
+        breaker.succeeded("another")
+    assert not breaker.is_poison("one", 1)
+
+
 async def test_a_success_of_its_own_makes_it_innocent() -> None:
     breaker = Breaker("test", pause_seconds=60)
     for _ in range(5):

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from handlers.breaker import Breaker
+from handlers.breaker import FAILURES_IN_A_ROW, Breaker
 from handlers.model import Answer, ModelFailed
 from handlers.respond import GroupPaused, Responder
 from handlers.send import Sender
 from handlers.turn import TurnLimits
-from handlers.twilio_answers import ListedMessage, SendResult, Unknown
+from handlers.twilio_answers import ListedMessage, Refused, SendResult, Unknown
 from projections.changes import RESPONDER, SENDER
 from projections.state import ReplyKind, ReplyStatus
 from streams.events import ConversationReleased, ConversationTaken, RedriveRequested
@@ -92,6 +92,24 @@ async def test_many_replies_outlive_an_outage_of_twilio(world: World, how: SendR
     assert breaker.is_open
     twilio.how = None
     await asyncio.wait_for(asyncio.gather(*sending), 120)
+    await assert_all_sent_once(world, twilio, written)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [TOO_MANY, Refused(400, 20429), Refused(408, None), Refused(400, 63018)],
+    ids=["429", "20429 by another status", "408", "the sender writes too fast"],
+)
+async def test_refusals_that_pass_pause_the_group_like_any_outage(world: World, how: SendResult) -> None:
+    """Else each thread would go on calling by itself, and Twilio would go on refusing."""
+    twilio, breaker = Away(how=how), Breaker(SENDER, pause_seconds=0.02)
+    sender = world.sender(twilio=twilio, breaker=breaker)
+    written = await replies_to(world, FAILURES_IN_A_ROW)
+    sending = [asyncio.create_task(send(sender, each)) for each in written]
+    await eventually(lambda: breaker.is_open)
+    twilio.how = None
+    await asyncio.wait_for(asyncio.gather(*sending), 30)
+    assert not breaker.is_open
     await assert_all_sent_once(world, twilio, written)
 
 

@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from simulator import embedded_launch
-from streams.errors import WRONG_SETTINGS
+from streams.errors import EX_CONFIG
 
 STOP_SECONDS = 20.0
 """How long a child may take to finish its work: a worker drains for 10."""
@@ -85,7 +85,7 @@ class Child:
             code = await self._run_once()
             if self._asked.is_set():
                 return
-            if code == WRONG_SETTINGS:
+            if code == EX_CONFIG:
                 self._give_up(f"{self.program.name} cannot run with these settings; its last line says why")
                 return
             failures = 1 if _now() - started > STEADY_SECONDS else failures + 1

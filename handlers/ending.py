@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import FrameType
 
-from streams.errors import WRONG_SETTINGS, FatalError
+from streams.errors import EX_CONFIG, FatalError
 from streams.outage import place_of
 from telemetry import log
 
@@ -70,9 +70,9 @@ class Ending:
         if self._error is not None:
             code = self._error.exit_code if isinstance(self._error, FatalError) else FatalError.exit_code
             if worker_id is not None:
-                if code == WRONG_SETTINGS:
+                if code == EX_CONFIG:
                     _tell_supervisor(SETTINGS_ARE_WRONG)
-                await asyncio.sleep(HEARD_SECONDS if code == WRONG_SETTINGS else RESPAWN_PAUSE_SECONDS)
+                await asyncio.sleep(HEARD_SECONDS if code == EX_CONFIG else RESPAWN_PAUSE_SECONDS)
             raise SystemExit(code)
 
 
@@ -98,7 +98,7 @@ def _stop_supervisor() -> None:
         worker.join(max(0.0, deadline - time.monotonic()))
     for worker in workers:
         worker.kill()
-    raise SystemExit(WRONG_SETTINGS)
+    raise SystemExit(EX_CONFIG)
 
 
 def _pass_stops_on() -> None:

@@ -8,7 +8,7 @@ from pydantic.fields import FieldInfo
 from settings.accepted import accepted, is_secret, written
 from settings.production import SHORTEST_SECRET
 from settings.sections import SECTIONS
-from streams.errors import WRONG_SETTINGS
+from streams.errors import EX_CONFIG
 
 HEADING = f"""\
 # Configuration
@@ -19,7 +19,7 @@ Written by `make docs` from the settings themselves; change `settings/sections.p
   empty value counts as not given, so that `none` stands for emptiness where a setting says so. A name in `.env` that is
   close to a setting's and is none is told at the start.
 - Settings are read once, at the start of each process. A wrong one is told in one line by its name, never with its value,
-  all of them at once; the process ends with exit code {WRONG_SETTINGS}, since starting it again would not help.
+  all of them at once; the process ends with exit code {EX_CONFIG}, since starting it again would not help.
 - Durations have an upper bound, so that no date that follows from one leaves the calendar: a year for what conversations
   wait for, an hour for most of what processes wait for.
 - With `ENVIRONMENT=production` a process refuses to start with `SECRET_KEY` or `TWILIO_AUTH_TOKEN` missing, default or

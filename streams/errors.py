@@ -22,8 +22,8 @@ One place decides by branch; handlers only raise. Messages carry identifiers and
 
 from typing import ClassVar
 
-WRONG_SETTINGS = 78
-"""The exit code where somebody must act first, so that starting again is of no use; EX_CONFIG of sysexits.h."""
+EX_CONFIG = 78
+"""The exit code of sysexits.h where somebody must act first, so that starting again is of no use."""
 
 
 class ProsaError(Exception):
@@ -71,7 +71,7 @@ class UnsafeLog(FatalError):
 class LogMismatch(FatalError):
     """The log was made with another number of partitions, or is another log."""
 
-    exit_code = WRONG_SETTINGS
+    exit_code = EX_CONFIG
 
 
 class NewerEvent(FatalError):
@@ -85,7 +85,7 @@ class CheckpointAhead(FatalError):
     Starting again is of no use before that.
     """
 
-    exit_code = WRONG_SETTINGS
+    exit_code = EX_CONFIG
 
 
 class EpochChanged(FatalError):
@@ -95,4 +95,4 @@ class EpochChanged(FatalError):
 class ConfigurationError(FatalError):
     """A setting is missing or unsafe; the message names it, never its value."""
 
-    exit_code = WRONG_SETTINGS
+    exit_code = EX_CONFIG

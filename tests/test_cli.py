@@ -20,7 +20,7 @@ from commands.doctor import _print
 from commands.terminal import Complaint
 from operations.doctor.findings import Group, error
 from simulator.servers import free_port
-from streams.errors import WRONG_SETTINGS
+from streams.errors import EX_CONFIG
 from tests.acceptance.missing import without
 from tests.acceptance.processes import running_in
 from tests.acceptance.running import PROSA, clean_environment, free_ports, prosa
@@ -115,7 +115,7 @@ async def test_nobody_stands_in_for_twilio_in_production(tmp_path: Path) -> None
     }
     options = ("--port", str(free_port()), "--open-control")
     code, output = await prosa("simulator", *options, directory=tmp_path, ENVIRONMENT="production", **safe)
-    assert (code, complaint(output)) == (WRONG_SETTINGS, "ENVIRONMENT is production, where nobody stands in for Twilio")
+    assert (code, complaint(output)) == (EX_CONFIG, "ENVIRONMENT is production, where nobody stands in for Twilio")
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ async def test_the_migrations_as_sql_need_no_database_and_do_the_same(database_u
             "Postgres does not answer: ConnectionRefusedError: 127.0.0.1:1 (DATABASE_URL); start it",
             1,
         ),
-        ("nonsense", "DATABASE_URL does not begin with postgresql://", WRONG_SETTINGS),
+        ("nonsense", "DATABASE_URL does not begin with postgresql://", EX_CONFIG),
     ],
 )
 async def test_a_migration_that_cannot_be_made_is_told_in_one_line(url: str, told: str, exit_code: int, tmp_path: Path) -> None:
@@ -252,7 +252,7 @@ async def test_a_migration_that_cannot_be_made_is_told_in_one_line(url: str, tol
 async def test_a_refused_login_is_told_without_the_password(database_url: str, tmp_path: Path) -> None:
     url = re.sub(r"//[^@]*@", "//postgres:canary-password@", database_url)
     code, output = await prosa("migrate", directory=tmp_path, DATABASE_URL=url)
-    assert code == WRONG_SETTINGS
+    assert code == EX_CONFIG
     assert complaint(output).startswith("DATABASE_URL")
     assert "canary-password" not in output
 

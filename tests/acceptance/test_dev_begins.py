@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.errors import WRONG_SETTINGS
+from streams.errors import EX_CONFIG
 from tests.acceptance.processes import running_in
 from tests.acceptance.running import PROSA, QUICK, Prosa, clean_environment, end, free_ports, prosa
 
@@ -22,7 +22,7 @@ SECONDS = 60.0
 async def test_every_mistake_in_the_settings_is_told_before_anything_starts(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("LEASE_SECONDS=soon\nTWILIO_SENDER=+1415\nMETRICS_PORT=canary\n")
     code, output = await prosa("dev", *free_ports(1), directory=tmp_path)
-    assert code == WRONG_SETTINGS
+    assert code == EX_CONFIG
     named = sorted(line.split()[1] for line in output.splitlines())
     assert named == ["LEASE_SECONDS", "METRICS_PORT", "TWILIO_SENDER"]
     assert "canary" not in output
@@ -33,7 +33,7 @@ async def test_every_mistake_in_the_settings_is_told_before_anything_starts(tmp_
 @pytest.mark.parametrize("model", ["nonsense", "openai:gpt-4o"])
 async def test_a_model_that_cannot_answer_is_told_before_anything_starts(model: str, tmp_path: Path) -> None:
     code, output = await prosa("dev", *free_ports(1), directory=tmp_path, AI_MODEL=model)
-    assert code == WRONG_SETTINGS
+    assert code == EX_CONFIG
     assert len(output.splitlines()) == 1
     assert not (tmp_path / ".prosa").exists()
 
@@ -42,7 +42,7 @@ async def test_what_the_run_sets_itself_is_not_checked(tmp_path: Path) -> None:
     """Secrets of production in `.env` are of no use here, and no harm."""
     (tmp_path / ".env").write_text("ENVIRONMENT=production\nREDIS_URL=nonsense\nLEASE_SECONDS=soon\n")
     code, output = await prosa("dev", *free_ports(1), directory=tmp_path)
-    assert code == WRONG_SETTINGS
+    assert code == EX_CONFIG
     assert output.startswith("prosa: LEASE_SECONDS ")
     assert len(output.splitlines()) == 1
 

@@ -19,7 +19,7 @@ from projections.migrate import migrate
 from simulator.servers import EmbeddedValkey, free_port
 from streams.engines.redis_connection import Client
 from streams.engines.redis_keys import META_KEY, stream_key
-from streams.errors import WRONG_SETTINGS
+from streams.errors import EX_CONFIG
 from tests.acceptance.running import PhoneCompany, eventually, prosa
 from tests.acceptance.services import SECONDS, Services
 
@@ -77,7 +77,7 @@ class Run:
 
     async def handlers_end(self) -> None:
         """By themselves, with the code that no supervisor answers with another start, and the remedy as their last word."""
-        assert await self.services.handlers.exit_code() == WRONG_SETTINGS
+        assert await self.services.handlers.exit_code() == EX_CONFIG
         assert "CheckpointAhead" in self.services.handlers.output
         assert "prosa repair" in self.services.handlers.output
 

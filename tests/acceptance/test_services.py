@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from simulator.servers import EmbeddedPostgres, EmbeddedValkey, free_port
-from streams.errors import WRONG_SETTINGS
+from streams.errors import EX_CONFIG
 from tests.acceptance.missing import without
 from tests.acceptance.running import PhoneCompany, clean_environment, eventually, prosa
 from tests.acceptance.services import ACCOUNT, EMBEDDED, SECONDS, STOP_SECONDS, TOKEN, Service, Services
@@ -127,7 +127,7 @@ async def test_a_missing_setting_in_production_is_named_in_one_line(name: str, t
     environment = clean_environment(**{**PRODUCTION, "SECRET_KEY": "canary-too-short", "TWILIO_AUTH_TOKEN": ""})
     service = Service(name, COMMANDS[name], environment, tmp_path)
     service.start()
-    assert await service.exit_code() == WRONG_SETTINGS
+    assert await service.exit_code() == EX_CONFIG
     [line] = service.output.splitlines()
     assert line.startswith("prosa ")
     assert "SECRET_KEY" in line
@@ -145,7 +145,7 @@ async def test_a_worker_that_finds_the_settings_wrong_stops_its_supervisor_and_t
     await first.says("started")
     workers = Service("workers", COMMANDS["workers"], clean_environment(**urls, STREAM_PARTITIONS="8"), tmp_path)
     workers.start()
-    assert await workers.exit_code() == WRONG_SETTINGS
+    assert await workers.exit_code() == EX_CONFIG
     assert "STREAM_PARTITIONS" in workers.output
     assert "Traceback" not in workers.output
     assert first.process is not None

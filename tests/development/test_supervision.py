@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from development.supervision import RESTARTS_IN_A_ROW, Child, Program
-from streams.errors import WRONG_SETTINGS
+from streams.errors import EX_CONFIG
 
 SECONDS = 20.0
 
@@ -33,7 +33,7 @@ def ignored(_: str) -> None:
 
 
 async def test_wrong_settings_are_not_tried_again() -> None:
-    assert await given_up(WRONG_SETTINGS) == ([], ["handlers cannot run with these settings; its last line says why"])
+    assert await given_up(EX_CONFIG) == ([], ["handlers cannot run with these settings; its last line says why"])
 
 
 @pytest.mark.parametrize("code", [0, 1])

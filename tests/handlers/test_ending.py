@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from handlers import ending as ending_module
 from handlers.ending import Ending
-from streams.errors import WRONG_SETTINGS, ConfigurationError, LogMismatch, UnsafeLog
+from streams.errors import EX_CONFIG, ConfigurationError, LogMismatch, UnsafeLog
 
 ROOT = Path(__file__).parents[2]
 PARENT = """
@@ -57,7 +57,7 @@ async def test_a_fatal_error_asks_for_a_graceful_stop_and_an_exit_that_tells() -
         async with ending.watched(asked.set, None):
             ending.fatal(ConfigurationError("DATABASE_URL: Postgres answers InvalidPasswordError"))
             await asyncio.wait_for(asked.wait(), 1)
-    assert exit_.value.code == WRONG_SETTINGS
+    assert exit_.value.code == EX_CONFIG
     assert lines[0]["reason"] == "DATABASE_URL: Postgres answers InvalidPasswordError"
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from streams.engines.redis_keys import FIRST_EPOCH
-from streams.errors import WRONG_SETTINGS
+from streams.errors import EX_CONFIG
 from streams.events import SendUnconfirmed
 from tests.harness.history import Accepted, History, Row, Written
 from tests.harness.quotes import answered_in, remembered_in
@@ -152,12 +152,12 @@ def _of_the_log(history: History, allowed: Allowed) -> Iterator[str]:
 
 def _of_the_generations(history: History, allowed: Allowed) -> Iterator[str]:
     """A log that lost what was folded ends its workers, by a code that no supervisor answers; nothing else does."""
-    told = [end.name for end in history.ends if end.code == WRONG_SETTINGS]
+    told = [end.name for end in history.ends if end.code == EX_CONFIG]
     is_repaired = any(record.epoch > FIRST_EPOCH for record in history.records)
     if is_repaired and not told:
         yield "unnoticed: the log lost something that was folded, and no worker ended by itself"
     if not allowed.lost_tail:
-        yield from (f"fatal: {name} ended with exit code {WRONG_SETTINGS:d}" for name in told)
+        yield from (f"fatal: {name} ended with exit code {EX_CONFIG:d}" for name in told)
         if is_repaired:
             yield "fatal: the log has a new generation"
 

@@ -4,7 +4,7 @@ import json
 import time
 from datetime import UTC, datetime, timedelta
 
-from streams.errors import WRONG_SETTINGS
+from streams.errors import EX_CONFIG
 from tests.harness.system import System, eventually
 
 COMMAND_SECONDS = 60.0
@@ -25,7 +25,7 @@ async def repair_where_needed(system: System, lost_at: float) -> str:
         return "nothing to repair"
 
     async def is_noticed() -> bool:
-        return any(end.code == WRONG_SETTINGS and end.at > lost_at for end in system.ends)
+        return any(end.code == EX_CONFIG and end.at > lost_at for end in system.ends)
 
     await eventually(is_noticed, NOTICED_SECONDS, "a worker ends with exit code 78: the log has lost something")
     for name in system.handler_names:

@@ -10,7 +10,7 @@ import pytest
 from projections.lateness import RECONCILER
 from projections.rows import dump_thread
 from projections.state import Conversation, DeadLetter, Message, Reply
-from streams.errors import WRONG_SETTINGS
+from streams.errors import EX_CONFIG
 from streams.events import ConversationTaken, EventDeadLettered, MessageSent, ReplyGenerated, SendStarted, SendUnconfirmed
 from streams.log import Record
 from tests.harness.checker import STRICT, Allowed, Fate, violations
@@ -237,7 +237,7 @@ BREACHES: dict[str, tuple[str, Callable[[History], History]]] = {
         lambda h: rows(h, "events", lambda row: {**row, "digest": b"another"}),
     ),
     "the archive has an event that the log has not": ("refold", lambda h: replace(h, records=h.records[:-1])),
-    "a worker ends for good": ("fatal", lambda h: replace(h, ends=[Ended("handlers-1", WRONG_SETTINGS, 0.0)])),
+    "a worker ends for good": ("fatal", lambda h: replace(h, ends=[Ended("handlers-1", EX_CONFIG, 0.0)])),
     "the log has a new generation": ("fatal", lambda h: repaired(h)),
 }
 
@@ -297,7 +297,7 @@ def repaired(history: History) -> History:
 
 
 def noticed(history: History) -> History:
-    return replace(history, ends=[Ended("handlers-1", WRONG_SETTINGS, 0.0)])
+    return replace(history, ends=[Ended("handlers-1", EX_CONFIG, 0.0)])
 
 
 def after_a_loss() -> History:

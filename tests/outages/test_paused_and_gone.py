@@ -9,7 +9,7 @@ import pytest
 
 from streams.engines.redis_log import FIELD, stream_key
 from streams.envelope import decode
-from streams.errors import WRONG_SETTINGS
+from streams.errors import EX_CONFIG
 from streams.events import MessageSent, ReplyGenerated
 from tests.outages.pauses import HELD_UP_SECONDS
 from tests.outages.system import PARTITIONS, Program, System, eventually
@@ -102,6 +102,6 @@ def test_a_stream_that_was_deleted_ends_all_workers_for_good_and_is_told(system:
         client.delete(stream_key(3))
     eventually(lambda: "fatal; this process stops" in handlers.output, 20, "one of them notices")
     began = time.monotonic()
-    assert handlers.process.wait(40) == WRONG_SETTINGS
+    assert handlers.process.wait(40) == EX_CONFIG
     assert time.monotonic() - began < ENDED_SECONDS, "nobody waits for what cannot be done any more"
     assert "CheckpointAhead" in handlers.output

@@ -7,7 +7,7 @@ import pytest
 
 from simulator.servers import free_port
 from streams.engines.redis_log import stream_key
-from streams.errors import WRONG_SETTINGS
+from streams.errors import EX_CONFIG
 from tests.outages.system import Program, System, eventually
 
 pytestmark = pytest.mark.alone
@@ -102,5 +102,5 @@ def test_a_fatal_stop_waits_for_no_model(system: System) -> None:
         client.delete(stream_key(3))
     eventually(lambda: "fatal; this process stops" in handlers.output, 30, "the first one notices")
     began = time.monotonic()
-    assert handlers.process.wait(30) == WRONG_SETTINGS
+    assert handlers.process.wait(30) == EX_CONFIG
     assert time.monotonic() - began < SOON_SECONDS

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from simulator.servers import free_port
-from streams.errors import WRONG_SETTINGS
+from streams.errors import EX_CONFIG
 from tests.webhook.posts import message
 from tests.webhook.processes import environment, live, output_of, uvicorn
 from tests.webhook.serving import DEADLINE_SECONDS
@@ -70,7 +70,7 @@ async def test_a_start_that_is_refused_is_one_line_naming_the_settings(
 ) -> None:
     async with uvicorn(elsewhere, **given) as (process, _):
         told = await output_of(process)
-        assert await process.wait() == WRONG_SETTINGS
+        assert await process.wait() == EX_CONFIG
     (line,) = told.splitlines()
     assert all(name in line for name in named)
     assert "Traceback" not in line
@@ -87,7 +87,7 @@ async def test_a_wrong_log_refuses_the_start_in_a_line_with_the_code_of_wrong_se
         await output_of(process)
     async with uvicorn(elsewhere, "--loop", loop, REDIS_URL=redis_url, STREAM_PARTITIONS="5") as (process, _):
         told = await output_of(process)
-        assert await process.wait() == WRONG_SETTINGS
+        assert await process.wait() == EX_CONFIG
     last = told.splitlines()[-1]
     assert "LogMismatch" in last
     assert "STREAM_PARTITIONS" in last

@@ -34,9 +34,11 @@ LEAVING_SECONDS = 2.0
 
 
 class _Outage:
-    """Of the log or of Postgres, as all who wait for it share it."""
+    """Of the log or of Postgres, as all who wait for it share it; `waiting` is how many those are."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: type[TransientError]) -> None:
+        self.kind = kind
+        self.waiting = 0
         self._is_over = asyncio.Event()
         self._turn = asyncio.Lock()
         self._tries = 0
@@ -67,7 +69,8 @@ class Patience:
     """
     Does things again until the log and Postgres answer.
 
-    However many wait for one of them, one line tells that it is away, and one after the other tries whether it still is.
+    However many wait for one of them, one line tells that it is away, and one after the other tries whether it still is. Where
+    all who waited are gone before it was back, nothing is known any more: the next to miss it tells so again.
     """
 
     def __init__(self) -> None:
@@ -75,28 +78,43 @@ class Patience:
 
     async def until_done(self, act: Callable[[], Awaitable[_Result]]) -> _Result:
         """What `act` returns; it must bear being done twice."""
-        missed = set[type[TransientError]]()
-        while True:
-            try:
-                result = await act()
-            except (LogUnavailable, ReadModelUnavailable) as error:
-                missed.add(type(error))
-                await self._outage(error).wait()
-            else:
-                self._tell_back(missed)
-                return result
+        missed = set[_Outage]()
+        try:
+            while True:
+                try:
+                    result = await act()
+                except (LogUnavailable, ReadModelUnavailable) as error:
+                    await self._missed(error, missed).wait()
+                else:
+                    self._tell_back(missed)
+                    return result
+        finally:
+            self._leave(missed)
 
-    def _outage(self, error: TransientError) -> _Outage:
+    def _missed(self, error: TransientError, missed: set[_Outage]) -> _Outage:
         kind = type(error)
         if kind not in self._away:
-            self._away[kind] = _Outage()
+            self._away[kind] = _Outage(kind)
             log.warning("waiting", kind=kind.__name__, reason=str(error))
-        return self._away[kind]
+        outage = self._away[kind]
+        outage.waiting += outage not in missed
+        missed.add(outage)
+        return outage
 
-    def _tell_back(self, missed: set[type[TransientError]]) -> None:
-        for kind in missed & self._away.keys():
-            log.info("going on", kind=kind.__name__)
-            self._away.pop(kind).over()
+    def _tell_back(self, missed: Iterable[_Outage]) -> None:
+        for outage in filter(self._lasts, missed):
+            log.info("going on", kind=outage.kind.__name__)
+            self._away.pop(outage.kind).over()
+
+    def _leave(self, missed: Iterable[_Outage]) -> None:
+        for outage in missed:
+            outage.waiting -= 1
+            if not outage.waiting and self._lasts(outage):
+                del self._away[outage.kind]
+
+    def _lasts(self, outage: _Outage) -> bool:
+        """Whoever missed an earlier one knows nothing about the present one."""
+        return self._away.get(outage.kind) is outage
 
 
 class Journal:

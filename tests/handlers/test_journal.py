@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -131,6 +132,81 @@ async def test_who_waits_may_be_cancelled(world: World, handlers_database_url: s
     looking.cancel()
     await asyncio.wait([looking])
     assert looking.cancelled()
+
+
+@dataclass
+class Server:
+    """A log that is there while a test says so; `tries` counts the calls."""
+
+    is_away: bool = True
+    tries: int = 0
+
+    async def call(self) -> None:
+        self.tries += 1
+        if self.is_away:
+            raise LogUnavailable("no connection")
+
+    async def seen_by_another(self) -> None:
+        tries = self.tries
+        await eventually(lambda: self.tries > tries)
+
+
+def told(lines: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [line["event"] for line in lines if line.get("kind")]
+
+
+async def test_an_outage_whose_last_waiter_was_cancelled_does_not_hide_the_next_one() -> None:
+    patience, server = Patience(), Server()
+    with capture_logs() as lines:
+        for _ in range(2):
+            server.is_away = True
+            waiter = asyncio.create_task(patience.until_done(server.call))
+            await server.seen_by_another()
+            waiter.cancel()
+            await asyncio.wait([waiter])
+            server.is_away = False
+            await patience.until_done(server.call)
+    assert told(lines) == ["waiting"] * 2
+
+
+async def test_who_is_cancelled_leaves_the_outage_to_the_others_who_wait() -> None:
+    patience, server = Patience(), Server()
+    with capture_logs() as lines:
+        waiting = [asyncio.create_task(patience.until_done(server.call)) for _ in range(3)]
+        await eventually(lambda: server.tries >= 3)
+        waiting[0].cancel()
+        await asyncio.wait(waiting[:1])
+        late = asyncio.create_task(patience.until_done(server.call))
+        await server.seen_by_another()
+        server.is_away = False
+        await asyncio.gather(*waiting[1:], late)
+    assert told(lines) == ["waiting", "going on"]
+
+
+async def test_who_missed_an_outage_and_succeeds_late_calls_no_later_one_over() -> None:
+    patience, server, may_answer, is_asked = Patience(), Server(), asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> None:
+        """Away at first; then it answers, when a test says so."""
+        if server.is_away:
+            await server.call()
+        is_asked.set()
+        await may_answer.wait()
+
+    with capture_logs() as lines:
+        slow, quick = (asyncio.create_task(patience.until_done(act)) for act in (slowly, server.call))
+        await eventually(lambda: server.tries >= 2)
+        server.is_away = False
+        await asyncio.gather(quick, is_asked.wait())
+        server.is_away = True
+        waiter = asyncio.create_task(patience.until_done(server.call))
+        await server.seen_by_another()
+        may_answer.set()
+        await slow
+        assert told(lines) == ["waiting", "going on", "waiting"]
+        server.is_away = False
+        await waiter
+    assert told(lines) == ["waiting", "going on"] * 2
 
 
 async def test_a_checkpoint_that_went_back_is_not_believed(world: World) -> None:

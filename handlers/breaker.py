@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from handlers.alone import waiting
 from streams import leaving
 from streams.retry import RetryPolicy
 from telemetry import log
@@ -91,7 +92,7 @@ class Breaker:
         """
         if not self._is_open:
             return False
-        async with leaving.limited(0.0), self._probes:
+        async with waiting(), leaving.limited(0.0), self._probes:
             if self._is_open:
                 self._tries_while_open += 1
                 await asyncio.sleep(self._pauses.pause_seconds(self._tries_while_open, chance=0.0))

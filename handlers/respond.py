@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ulid import ULID
 
+from handlers.alone import waiting
 from handlers.breaker import Breaker
 from handlers.decide import FINAL_ROUND, is_too_late_to_answer, silence_of, to_answer
 from handlers.journal import Journal, on_behalf_of
@@ -119,7 +120,8 @@ class Responder:
         """People send three messages in a row: let them finish, within reason."""
         for _ in range(LONGEST_QUIET_WINDOWS):
             newest = to_answer(view.state, None)[-1:]
-            await asyncio.sleep(self._manner.quiet_seconds)
+            async with waiting():
+                await asyncio.sleep(self._manner.quiet_seconds)
             view = await self._journal.look(thread)
             if to_answer(view.state, None)[-1:] == newest:
                 break

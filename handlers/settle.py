@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum, auto
 
 import metrics
+from handlers.alone import waiting
 from handlers.breaker import Breaker
 from handlers.decide import SettleSend, next_send, rivals_of
 from handlers.journal import Journal
@@ -123,7 +124,8 @@ class Settler:
             if is_late and refusals >= REFUSALS:
                 return await self._unproven(thread, cause, step, is_absent=False)
             listings += 1
-            await leaving.pause(self._pauses.pause_seconds(listings, random.random()))  # noqa: S311 - jitter
+            async with waiting():
+                await leaving.pause(self._pauses.pause_seconds(listings, random.random()))  # noqa: S311 - jitter
 
     async def _is_late(self, step: SettleSend) -> bool:
         if self._monotonic() - self._looking_since[step.attempt.id] <= self._grace_seconds:

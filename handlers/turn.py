@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import count
 
+from handlers.alone import waiting
 from handlers.model import Answer, ModelFailed, ModelRefused, Question, ReplyGenerator, TurnFailed, blame_of
 from handlers.parts import normalise
 from handlers.spans import asked
@@ -102,7 +103,8 @@ class _Turn:
         until = max(_now() + pause, min(self.free_at.values()))
         if until >= self.deadline:
             raise self.failure()
-        await leaving.pause(until - _now())
+        async with waiting():
+            await leaving.pause(until - _now())
 
     def failure(self) -> TurnFailed:
         error = self.error or "no model"

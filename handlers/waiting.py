@@ -2,6 +2,7 @@
 
 import asyncio
 
+from handlers.alone import waiting
 from handlers.decide import SendStep, next_send
 from handlers.journal import Journal
 from projections.reader import View
@@ -19,8 +20,9 @@ async def wait_for_step(journal: Journal, thread: str, step: SendStep | None, se
     """
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
-    while True:
-        await leaving.pause(min(LOOK_AGAIN_SECONDS, max(0.0, until - loop.time())))
-        view = await journal.look(thread)
-        if loop.time() >= until or next_send(view.state, view.log_time_ms) != step:
-            return view
+    async with waiting():
+        while True:
+            await leaving.pause(min(LOOK_AGAIN_SECONDS, max(0.0, until - loop.time())))
+            view = await journal.look(thread)
+            if loop.time() >= until or next_send(view.state, view.log_time_ms) != step:
+                return view

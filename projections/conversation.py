@@ -25,6 +25,7 @@ from projections.state import (
 )
 from streams.events import (
     AttemptFailed,
+    AttemptPaused,
     AttemptStarted,
     ClockAdvanced,
     ClockTicked,
@@ -108,7 +109,7 @@ def _apply(state: ThreadState, event: Event, partition: PartitionState) -> Threa
             return _on_released(state, now_ms, policy)
         case ConversationClosed():
             return _closed_by(ClosedBy.PERSON, state, now_ms)
-        case AttemptStarted() | AttemptFailed() as data:
+        case AttemptStarted() | AttemptPaused() | AttemptFailed() as data:
             return dead_letters.on_attempt(state, data)
         case EventDeadLettered() as data:
             return dead_letters.on_dead_lettered(state, data, now_ms, policy)

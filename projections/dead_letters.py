@@ -1,6 +1,7 @@
 """Attempts that failed, events that were given up, and those that a person sends round again."""
 
 from dataclasses import replace
+from typing import assert_never
 
 from projections.changes import (
     RESPONDER,
@@ -28,6 +29,7 @@ from projections.state import (
 )
 from streams.events import (
     AttemptFailed,
+    AttemptPaused,
     AttemptStarted,
     DeadLetterDiscarded,
     Event,
@@ -40,14 +42,19 @@ COUNTED_EVENTS = 32
 """How many events of a thread are counted at once; a thread has one event in work per group."""
 
 
-def on_attempt(state: ThreadState, data: AttemptStarted | AttemptFailed) -> ThreadState:
+def on_attempt(state: ThreadState, data: AttemptStarted | AttemptPaused | AttemptFailed) -> ThreadState:
     """Count, so that the count survives the worker."""
     counted = attempts_of(state, data.event, data.group)
     others = tuple(each for each in state.attempts if (each.event, each.group) != (data.event, data.group))
-    if isinstance(data, AttemptFailed):
-        counted = replace(counted, failed=counted.failed + 1)
-    else:
-        counted = replace(counted, started_alone=counted.started_alone + 1)
+    match data:
+        case AttemptFailed():
+            counted = replace(counted, failed=counted.failed + 1)
+        case AttemptStarted():
+            counted = replace(counted, started_alone=counted.started_alone + 1, is_alone=True)
+        case AttemptPaused():
+            counted = replace(counted, started_alone=counted.started_alone - counted.is_alone, is_alone=False)
+        case _:
+            assert_never(data)
     return replace(state, attempts=(*others, counted)[-COUNTED_EVENTS:])
 
 

@@ -67,6 +67,7 @@ class GroupConsumer:
         self._joining: dict[int, Takeover] = {}
         self._serving: dict[int, ThreadWorkers] = {}
         self._caught_up_to: dict[int, int] = {}
+        self._is_handed_over: dict[int, bool] = {}
         self._marks = Marks(event_log, group, self._serving, self._owns)
         self.heartbeats = (Heartbeat(f"{group} reads"), self._marks.heartbeat)
         self._handling: Handling | None = None
@@ -167,6 +168,7 @@ class GroupConsumer:
             if isolated_to != START:
                 log.warning("workers ended here; one event at a time", group=self.group, partition=partition, to=isolated_to)
             self._caught_up_to[partition] = head
+            self._is_handed_over[partition] = takeover.is_graceful
             self._marks.lag[partition] = found.lag
             reached("group.joined")
             self._serving[partition] = self._workers(partition, Mark(found.position, found.entries), isolated_to)
@@ -237,7 +239,8 @@ class GroupConsumer:
 
     def _delivery(self, record: Record, *, isolated: bool) -> Delivery:
         caught_up_to = max(record.position, self._caught_up_to[record.partition])
-        return Delivery(self.group, record, decode(record.value), caught_up_to, isolated)
+        is_handed_over = self._is_handed_over[record.partition]
+        return Delivery(self.group, record, decode(record.value), caught_up_to, isolated, is_handed_over)
 
     async def _read_again(self, partition: int, position: int, limit: int) -> list[Record]:
         async def read() -> list[Record]:

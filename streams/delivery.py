@@ -14,7 +14,8 @@ class Delivery:
     One event for one group, perhaps not for the first time.
 
     Nothing may act on it before the projection has reached `caught_up_to`: the event itself, and the head of its partition as it
-    was when this process gained it. An `isolated` one runs alone in its partition, because workers ended while it was in work.
+    was when this process gained it. An `isolated` one runs alone in its partition, because workers ended while it was in work;
+    where the partition `is_handed_over`, the owner before did not end, whatever it left in work.
     """
 
     group: str
@@ -22,6 +23,7 @@ class Delivery:
     event: Event
     caught_up_to: int
     isolated: bool = False
+    is_handed_over: bool = False
 
     @property
     def partition(self) -> int:

@@ -59,6 +59,12 @@ OF_THIS_WORK: ContextVar[Leaving | None] = ContextVar("leaving", default=None)
 """Set for the tasks that work on a partition; what is done outside of one is not given back."""
 
 
+def is_told() -> bool:
+    """Whether the partition that this is work of is being given back, or is lost."""
+    leaving = OF_THIS_WORK.get()
+    return leaving is not None and leaving.is_told
+
+
 async def pause(seconds: float) -> None:
     """Sleep. Raises `LeaseLost` as soon as the partition that this is work of is being given back."""
     leaving = OF_THIS_WORK.get()

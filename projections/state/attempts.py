@@ -22,9 +22,14 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class EventAttempts:
-    """How often a group tried an event in vain, and how often it began it alone."""
+    """
+    How often a group tried an event in vain, and how often it began it alone and is not known to have left it.
+
+    `is_alone` while the last of these starts is not taken back: the event is in work, or its worker ended.
+    """
 
     event: str
     group: str
     failed: int = 0
     started_alone: int = 0
+    is_alone: bool = False

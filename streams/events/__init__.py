@@ -11,7 +11,14 @@ from typing import TypeAlias
 
 from pydantic import BaseModel, ConfigDict, SkipValidation
 
-from streams.events.attempts import AttemptFailed, AttemptStarted, DeadLetterDiscarded, EventDeadLettered, RedriveRequested
+from streams.events.attempts import (
+    AttemptFailed,
+    AttemptPaused,
+    AttemptStarted,
+    DeadLetterDiscarded,
+    EventDeadLettered,
+    RedriveRequested,
+)
 from streams.events.conversations import ConversationClosed, ConversationReleased, ConversationTaken
 from streams.events.event_data import EventData
 from streams.events.messages import Media, MessageReceived, MessageSent, MessageStatusChanged
@@ -24,6 +31,7 @@ __all__ = [
     "AfterHandoff",
     "AnyEventData",
     "AttemptFailed",
+    "AttemptPaused",
     "AttemptStarted",
     "ClockAdvanced",
     "ClockTicked",
@@ -67,6 +75,7 @@ AnyEventData: TypeAlias = (
     | ConversationReleased
     | ConversationClosed
     | AttemptStarted
+    | AttemptPaused
     | AttemptFailed
     | EventDeadLettered
     | RedriveRequested

@@ -14,6 +14,19 @@ class AttemptStarted(EventData):
     group: str
 
 
+class AttemptPaused(EventData):
+    """
+    A group that handles this event alone only waits from here on, or has left it: what ends its worker now is something else.
+
+    It takes the start before it back.
+    """
+
+    name: ClassVar[str] = "attempt.paused"
+
+    event: str
+    group: str
+
+
 class AttemptFailed(EventData):
     """A group's handler failed on this event; counted by the fold, so that the count survives the worker."""
 

@@ -84,8 +84,8 @@ class Written:
     at: Appended
     record: Record
 
-    def delivered_to(self, group: str, *, isolated: bool = False) -> Delivery:
-        return Delivery(group, self.record, self.event, self.at.position, isolated)
+    def delivered_to(self, group: str, *, isolated: bool = False, is_handed_over: bool = False) -> Delivery:
+        return Delivery(group, self.record, self.event, self.at.position, isolated, is_handed_over)
 
 
 @dataclass

@@ -21,6 +21,7 @@ from tests.projections.scenario import (
     advanced,
     again,
     attempt_failed,
+    attempt_paused,
     attempt_started,
     cancelled,
     closed,
@@ -219,7 +220,8 @@ def _redriven(draw: Draw, history: History, number: int) -> Fact:
 def _given_up(draw: Draw, history: History, number: int) -> Fact:
     of_sender = [(reply.event, SENDER) for reply in history.state.replies[-2:]]
     event, group = draw(st.sampled_from([*((event, RESPONDER) for event in history.waiting), *of_sender, ("e0", RESPONDER)]))
-    fact: Fact = draw(st.sampled_from([dead_lettered, dead_lettered, attempt_failed, attempt_started]))(event, group)
+    told = [dead_lettered, dead_lettered, attempt_failed, attempt_started, attempt_paused]
+    fact: Fact = draw(st.sampled_from(told))(event, group)
     return fact
 
 

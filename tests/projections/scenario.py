@@ -30,6 +30,7 @@ from projections.state import (
 from streams.events import (
     AnyEventData,
     AttemptFailed,
+    AttemptPaused,
     AttemptStarted,
     ClockAdvanced,
     ClockTicked,
@@ -291,6 +292,10 @@ def attempt_failed(event: str, group: str = RESPONDER) -> Fact:
 
 def attempt_started(event: str, group: str = RESPONDER) -> Fact:
     return Fact(AttemptStarted(event=event, group=group))
+
+
+def attempt_paused(event: str, group: str = RESPONDER) -> Fact:
+    return Fact(AttemptPaused(event=event, group=group))
 
 
 def dead_lettered(event: str, group: str = RESPONDER) -> Fact:

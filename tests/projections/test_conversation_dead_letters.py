@@ -4,11 +4,12 @@ from dataclasses import replace
 
 from projections.changes import DEAD_LETTERS, RESPONDER, SENDER, SETTLED_REPLIES
 from projections.dead_letters import attempts_of
-from projections.state import PartStatus, ReplyKind, ReplyStatus, Status
+from projections.state import EventAttempts, PartStatus, ReplyKind, ReplyStatus, Status
 from tests.projections.scenario import (
     History,
     answered,
     attempt_failed,
+    attempt_paused,
     attempt_started,
     closed,
     dead_lettered,
@@ -70,6 +71,15 @@ def test_starts_alone_are_counted_apart() -> None:
     then = ONE.when(attempt_started("m1"), attempt_failed("m1"), attempt_started("m1"))
     counted = attempts_of(then.state, "m1", RESPONDER)
     assert (counted.failed, counted.started_alone) == (1, 2)
+
+
+def test_the_last_start_alone_can_be_taken_back_and_those_before_it_count() -> None:
+    ended = ONE.when(attempt_started("m1"), attempt_started("m1"))
+    paused = ended.when(attempt_paused("m1"))
+    assert attempts_of(paused.state, "m1", RESPONDER) == EventAttempts("m1", RESPONDER, started_alone=1)
+    assert paused.when(attempt_paused("m1"), attempt_paused("m2")).state.attempts[0] == paused.state.attempts[0]
+    again = paused.when(attempt_started("m1"))
+    assert attempts_of(again.state, "m1", RESPONDER) == EventAttempts("m1", RESPONDER, started_alone=2, is_alone=True)
 
 
 def test_counting_changes_nothing_else() -> None:

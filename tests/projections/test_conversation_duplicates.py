@@ -9,6 +9,8 @@ from tests.projections.scenario import (
     again,
     answered,
     attempt_failed,
+    attempt_paused,
+    attempt_started,
     closed,
     dead_lettered,
     delivered_to_twilio,
@@ -51,6 +53,8 @@ EVENT_ID_ONLY = {
     "conversation.released": ((received("m1"), taken()), released()),
     "conversation.closed": ((received("m1"),), closed()),
     "attempt.failed": ((received("m1"),), attempt_failed("m1")),
+    "attempt.started": ((received("m1"),), attempt_started("m1")),
+    "attempt.paused": ((received("m1"), attempt_started("m1"), attempt_started("m1")), attempt_paused("m1")),
 }
 any_event = pytest.mark.parametrize(("before", "fact"), [*STORY.values(), *EVENT_ID_ONLY.values()], ids=[*STORY, *EVENT_ID_ONLY])
 any_identified = pytest.mark.parametrize(("before", "fact"), STORY.values(), ids=STORY)

@@ -450,6 +450,18 @@ async def test_after_three_ungraceful_takeovers_without_progress_events_run_one_
     assert handler.bodies_started() == [*bodies, "newer"]
 
 
+async def test_a_delivery_tells_whether_the_owner_before_gave_its_partition_back(engine: Engine) -> None:
+    await write(engine, thread_in(0), "in work")
+    handler = Recorder(held={"in work"})
+    async with group(engine, handler, owned=(0,)) as running:
+        await eventually(lambda: len(handler.started) == 1)
+        await lose_and_gain(running, handler, 3, is_graceful=False)
+        await lose_and_gain(running, handler, 1, is_graceful=True)
+        await lose_and_gain(running, handler, 1, is_graceful=False)
+    told = [(delivery.isolated, delivery.is_handed_over) for delivery in handler.started]
+    assert told[1:] == [(False, False), (False, False), (True, False), (True, True), (True, False)]
+
+
 async def test_graceful_takeovers_do_not_isolate(engine: Engine) -> None:
     await write(engine, thread_in(0, 1), "one")
     await write(engine, thread_in(0, 2), "two")

@@ -16,7 +16,7 @@ from tests.harness.report import table
 from tests.harness.servers import servers
 from tests.harness.storm import storm
 from tests.harness.sweep import every_crash
-from tests.harness.trial import Verdict
+from tests.harness.verdict import Verdict
 
 MINUTES = 45.0
 CRASH = "crash"

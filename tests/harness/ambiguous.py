@@ -21,9 +21,11 @@ from random import Random
 from typing import Any
 
 from streams.events import SendDisproved, SendUnconfirmed
-from tests.harness.checker import UNDELIVERED, Allowed, Fate, violations
+from tests.harness.allowed import Allowed, Fate
+from tests.harness.checker import violations
 from tests.harness.history import History
 from tests.harness.nursery import Nursery, nursery
+from tests.harness.phones import UNDELIVERED
 from tests.harness.report import quantiles
 from tests.harness.servers import Servers, servers
 from tests.harness.system import System

@@ -4,11 +4,10 @@ import asyncio
 import re
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import asyncpg
@@ -20,9 +19,11 @@ from tests.harness.crashes import Action, Crash, passings
 from tests.harness.faults import FAULTS, Fault
 from tests.harness.from_catalogue import CLASSES
 from tests.harness.nursery import nursery
+from tests.harness.scenes import ORDINARY, SCENES, Scene, scene_of
 from tests.harness.servers import Servers
 from tests.harness.system import POINTS
-from tests.harness.trial import SENDS_ARE_UNKNOWN, WHERE_SENDS_ARE_UNKNOWN, Trial, Verdict
+from tests.harness.trial import Trial
+from tests.harness.verdict import Verdict
 
 AT_ONCE = 4
 SPEC = re.compile(
@@ -30,6 +31,8 @@ SPEC = re.compile(
 )
 KINDS: Sequence[type[Fault]] = (*FAULTS, *CLASSES, *lost_log.CLASSES, *twilio_faults.CLASSES)
 """Every class of fault. A system gets over each by itself, but for a log that lost something: that an operator repairs."""
+COUNTED = (ORDINARY, *(scene for scene in SCENES if scene.counts))
+"""What is played without a crash, to count how often each point is passed."""
 TROUBLE = (AssertionError, TimeoutError, OSError, RedisError, asyncpg.PostgresError, asyncpg.InterfaceError, aiohttp.ClientError)
 """What ends a trial that cannot be judged: something does not start, or does not answer any more."""
 
@@ -76,11 +79,15 @@ class Campaign:
 
     async def points(self, seed: int) -> dict[str, int]:
         """How often each point is passed where nothing ends. Raises `AssertionError` where even that goes wrong."""
-        calm, unknown = await asyncio.gather(self._passings(seed), self._passings(seed, **SENDS_ARE_UNKNOWN))
-        return calm | {point: unknown.get(point, 0) for point in WHERE_SENDS_ARE_UNKNOWN}
+        few = asyncio.Semaphore(self.at_once)
+        ordinary, *others = await asyncio.gather(*(self._passings(scene, seed, few) for scene in COUNTED))
+        counted = dict(zip((scene.name for scene in COUNTED[1:]), others, strict=True))
+        passed = {point: counted.get(scene_of(point).name, ordinary).get(point, 0) for point in crash_points.POINTS}
+        return {point: times for point, times in passed.items() if times}
 
-    async def _passings(self, seed: int, **twilio: Any) -> dict[str, int]:
-        verdict = await self.trial.calm(seed, **twilio)
+    async def _passings(self, scene: Scene, seed: int, few: asyncio.Semaphore) -> Mapping[str, int]:
+        async with few:
+            verdict = await self.trial.calm(scene, seed)
         assert not verdict.violations, verdict
         folder = Path(verdict.folder)
         counted = dict(passings(folder / POINTS))

@@ -23,7 +23,7 @@ from collections.abc import Collection, Mapping, Sequence
 from random import Random
 from typing import ClassVar
 
-from tests.harness.checker import HARSH, STRICT, Allowed
+from tests.harness.allowed import HARSH, STRICT, Allowed
 from tests.harness.system import CLOCK, WEBHOOK, Link, System
 
 

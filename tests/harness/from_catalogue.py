@@ -9,9 +9,9 @@ from random import Random
 from typing import ClassVar
 
 from tests.acceptance.processes import Process, process_of
+from tests.harness.allowed import HARSH, STRICT
 from tests.harness.catalogue import FAULTS as KINDS
 from tests.harness.catalogue import Kind, Needs, Part, Reach
-from tests.harness.checker import HARSH, STRICT
 from tests.harness.faults import Fault
 from tests.harness.system import SIMULATOR, Link, System
 

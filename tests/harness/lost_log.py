@@ -11,13 +11,13 @@ import itertools
 import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, ClassVar, TypeAlias
 
 from streams.engines.redis_keys import stream_key
 from tests.harness import own_servers, valkey_faults
-from tests.harness.checker import Allowed, Fate
+from tests.harness.allowed import LOST_TAIL, Allowed, Fate
 from tests.harness.faults import Fault
 from tests.harness.operator_commands import reconcile, repair_where_needed
 from tests.harness.system import CLOCK, System
@@ -28,7 +28,6 @@ UNFOLDED_SECONDS = (0.3, 1.2)
 SHARES = (0.0, 0.05, 0.3, 1.0)
 """How much of the appends is cut off; one at least."""
 LATE_CONTACTS = 3
-LOST_TAIL = Allowed(lost_statuses=True, lost_tail=True)
 
 Lose: TypeAlias = Callable[[System, Random], Awaitable[str]]
 
@@ -82,7 +81,7 @@ LOSSES: Sequence[Loss] = (
         "log-tail-cut-no-proof",
         tail_cut,
         {**BY_THE_CLOCK, **NO_PROOF},
-        allowed=Allowed(frozenset({Fate.ANSWERED, Fate.UNCONFIRMED}), lost_statuses=True, lost_tail=True),
+        allowed=replace(LOST_TAIL, fates=frozenset({Fate.ANSWERED, Fate.UNCONFIRMED})),
     ),
 )
 """Of the catalogue, but healed by an operator."""

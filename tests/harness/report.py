@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from tests.harness.trial import Verdict
+from tests.harness.verdict import Verdict
 
 LOST = ("lost", "unanswered", "hang")
 ANSWERED_TWICE = ("answered twice", "coverage")

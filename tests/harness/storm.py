@@ -5,10 +5,11 @@ import time
 from collections.abc import Callable, Sequence
 from random import Random
 
-from tests.harness.checker import Allowed, Fate
+from tests.harness.allowed import Allowed, Fate
 from tests.harness.faults import Fault
 from tests.harness.scenario import contacts_of, let_them_write
-from tests.harness.trial import Trial, Verdict
+from tests.harness.trial import Trial
+from tests.harness.verdict import Verdict, judged
 
 PAUSE_SECONDS = (0.2, 1.8)
 CONTACTS_PER_SECOND = 1.0
@@ -41,7 +42,7 @@ async def storm(trial: Trial, seed: int, seconds: float, kinds: Sequence[type[Fa
         await writing
         allowed = allowed_by(kinds)
         history = await trial.settled(system, allowed, SETTLED_SECONDS)
-        return trial.judged(spec, "storm", history, allowed, begun_at, system, f"{injected} faults", faults=injected)
+        return judged(spec, "storm", history, allowed, begun_at, system, f"{injected} faults", faults=injected)
 
 
 def allowed_by(kinds: Sequence[type[Fault]]) -> Allowed:

@@ -111,6 +111,8 @@ class System:
     programs: dict[str, Program] = field(default_factory=dict)
     links: dict[Link, Proxy] = field(default_factory=dict)
     ends: list[Ended] = field(default_factory=list)
+    _beside: list[Child] = field(default_factory=list)
+    """What was typed, and may still run."""
     _typed: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
@@ -203,8 +205,9 @@ class System:
         """`prosa` with these words, and the file where it speaks; its crash points count if it is watched."""
         output = self.directory / f"prosa-{next(self._typed)}-{words[0]}.txt"
         output.touch()
-        command = ("cli", *words)
-        return await self._child(command, self.programs[CLOCK].environment, output, is_watched=is_watched), output
+        child = await self._child(("cli", *words), self.programs[CLOCK].environment, output, is_watched=is_watched)
+        self._beside.append(child)
+        return child, output
 
     async def _launch(self, program: Program) -> None:
         output = self.directory / f"{program.name}.txt"
@@ -251,11 +254,10 @@ class System:
             program.is_wanted = False
             if program.watching is not None:
                 program.watching.cancel()
-        for program in self.programs.values():
-            if program.child is not None:
-                program.child.signal(signal.SIGKILL)
-        ended = [program.child.wait(STOP_SECONDS) for program in self.programs.values() if program.child is not None]
-        await asyncio.gather(*ended)
+        children = [program.child for program in self.programs.values() if program.child is not None]
+        for child in (*children, *self._beside):
+            child.signal(signal.SIGKILL)
+        await asyncio.gather(*(child.wait(STOP_SECONDS) for child in (*children, *self._beside)))
 
     def kill(self, name: str) -> None:
         """SIGKILL; it is started again at once."""
@@ -270,6 +272,8 @@ class System:
     def resume_all(self) -> None:
         for name in self.programs:
             self.resume(name)
+        for child in self._beside:
+            child.signal(signal.SIGCONT)
 
     def name_of(self, pid: int) -> str:
         """Which program that process is, or was the last to be."""

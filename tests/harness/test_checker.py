@@ -13,7 +13,8 @@ from projections.state import Conversation, DeadLetter, Message, Reply
 from streams.errors import EX_CONFIG
 from streams.events import ConversationTaken, EventDeadLettered, MessageSent, ReplyGenerated, SendStarted, SendUnconfirmed
 from streams.log import Record
-from tests.harness.checker import STRICT, Allowed, Fate, violations
+from tests.harness.allowed import STRICT, Allowed, Fate
+from tests.harness.checker import violations
 from tests.harness.history import Accepted, Attempt, History, Row, Written
 from tests.harness.system import Ended
 from tests.projections.read_model import PARTITIONS, Expected, Log, thread_in

@@ -1,5 +1,6 @@
 """The short sweep: real processes on real servers end, and are paused, at every crash point that a small run passes."""
 
+import ast
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,9 +10,11 @@ from streams import crash_points
 from tests.harness.campaign import KINDS, Planned, campaign, planned
 from tests.harness.crashes import Action, Crash
 from tests.harness.faults import FAULTS
+from tests.harness.nursery import CHECKOUT
 from tests.harness.report import table
+from tests.harness.scenes import SCENES, Scene, scene_of
 from tests.harness.servers import Servers, servers
-from tests.harness.sweep import every_crash, few_crashes
+from tests.harness.sweep import COVERED_ELSEWHERE, every_crash, few_crashes
 
 SEED = 7
 REACHED = 0.9
@@ -22,8 +25,6 @@ PAUSED = (
     *("sender.listed", "lease.renewed"),
 )
 """Where a pause is another thing than an end: whoever wakes goes on with what it thought was so."""
-NOT_PASSED = ("repair.", "reconciler.", "log.")
-"""A repair, a lost record and what is looked for after a minute at the earliest: other tests do that."""
 
 
 @pytest.fixture(scope="module")
@@ -35,13 +36,29 @@ def ours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
 async def test_wherever_a_process_ends_or_pauses_nothing_is_lost_doubled_or_reordered(ours: Servers, tmp_path: Path) -> None:
     async with campaign(ours, tmp_path, print) as found:
         points = await found.points(SEED)
-        missing = {point for point in crash_points.POINTS if not points.get(point)}
-        assert all(point.startswith(NOT_PASSED) for point in missing), missing
+        assert points.keys() | COVERED_ELSEWHERE.keys() == crash_points.POINTS.keys()
+        assert not points.keys() & COVERED_ELSEWHERE.keys()
         plan = [Planned(crash, SEED) for crash in few_crashes(points, stopped=PAUSED)]
         verdicts = await found.run([*plan, *(Planned(fault, SEED) for fault in FAULTS)])
     print(table(verdicts))  # noqa: T201 - what pytest shows on failure
     assert [(verdict.spec, verdict.violations, verdict.folder) for verdict in verdicts if verdict.violations] == []
     assert sum(verdict.has_happened for verdict in verdicts) >= REACHED * len(verdicts)
+
+
+@pytest.mark.parametrize(("point", "test"), COVERED_ELSEWHERE.items())
+def test_what_the_sweep_does_not_come_to_is_covered_by_a_test_that_names_it(point: str, test: str) -> None:
+    path, _, name = test.partition("::")
+    code = (CHECKOUT / path).read_text()
+    [found] = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.AsyncFunctionDef) and node.name == name]
+    assert point in (ast.get_source_segment(code, found) or "")
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
+def test_a_scene_is_made_for_points_that_exist_and_no_other_scene_has_them(scene: Scene) -> None:
+    made_for = [point for point in crash_points.POINTS if scene.has(point)]
+    assert made_for
+    assert {scene_of(point) for point in made_for} == {scene}
+    assert all(any(point.startswith(name) for point in made_for) for name in scene.points)
 
 
 def test_a_trial_is_repeated_by_its_line() -> None:

@@ -1,37 +1,31 @@
 """One system, contacts who write to it, something that is done to it meanwhile, and what the checker says of the end."""
 
 import asyncio
-import json
 import math
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from types import MappingProxyType
-from typing import Any
 
 import asyncpg
 from redis.exceptions import RedisError
 
-from tests.harness.checker import HARSH, STRICT, Allowed, Fate, fates_of, violations
+from tests.harness.allowed import Allowed
+from tests.harness.checker import violations
 from tests.harness.crashes import Action, Crash, fired
 from tests.harness.faults import Fault
 from tests.harness.history import History, Sources, acked_in, heads_of, history_of, is_quiet, who_is_behind
 from tests.harness.nursery import Nursery
 from tests.harness.scenario import few_contacts, let_them_write
+from tests.harness.scenes import Scene, scene_of
 from tests.harness.servers import Servers
 from tests.harness.servers import servers as embedded_servers
 from tests.harness.system import System, eventually
+from tests.harness.verdict import Verdict, judged
 
 PATIENCE_SECONDS = 30.0
-WHERE_SENDS_ARE_UNKNOWN = ("sender.listing", "sender.listed")
-"""Points that are passed only where a call to Twilio ended without an answer."""
-WHERE_CALLBACKS_ARE_LATE = ("sender.calling", "sender.called")
-"""A quick callback would tell what came of a send before anybody has to look for it."""
-CALLBACKS_ARE_LATE: Mapping[str, Any] = MappingProxyType({"callbacks": {"delay_seconds": 4}})
-SENDS_ARE_UNKNOWN: Mapping[str, Any] = MappingProxyType({"create": {"500_before": 2, "reset_after": 2}})
 LOOK_SECONDS = 0.2
 BEFORE_SECONDS = (0.1, 2.0)
 """How long contacts have been writing when something breaks."""
@@ -41,40 +35,6 @@ AWAY = (OSError, RedisError, asyncpg.PostgresError, asyncpg.InterfaceError)
 """What a server that was broken a moment ago may still answer."""
 WOKEN_SECONDS = 1.0
 """How long a process that was paused may do harm before the end is judged."""
-SETTLED_AFTER_SECONDS = 1.5
-"""An attempt whose outcome took longer than the limit of a call was settled by looking for proof."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What came of a trial; `recovery_seconds` is the longest wait for an answer after the fault, None where nobody waited."""
-
-    spec: str
-    fault: str
-    has_happened: bool
-    faults: int = 1
-    what: str = ""
-    messages: int = 0
-    acked: int = 0
-    sent: int = 0
-    unconfirmed: int = 0
-    dead_lettered: int = 0
-    fetched: int = 0
-    """Messages that were acknowledged and lost, and came back from Twilio."""
-    recovery_seconds: float | None = None
-    is_settling: bool = False
-    """Whether a send of unknown outcome had to be settled, which takes a grace of its own."""
-    ends: int = 0
-    violations: Sequence[str] = field(default=())
-    folder: str = ""
-
-    def told(self) -> str:
-        """One line."""
-        outcome = "VIOLATED" if self.violations else "ok" if self.has_happened else "not reached"
-        recovery = "" if self.recovery_seconds is None else f" {self.recovery_seconds:5.1f} s"
-        settling = " settling" if self.is_settling else ""
-        fetched = f" ({self.fetched} came back from Twilio)" if self.fetched else ""
-        return f"{outcome:<11} {self.spec} {self.what}{fetched}{recovery}{settling}".rstrip()
 
 
 @dataclass
@@ -91,17 +51,17 @@ class Trial:
 
     async def crash(self, crash: Crash, seed: int) -> Verdict:
         """A process ends or stops itself at a crash point."""
-        spec, allowed = f"crash {crash} seed {seed}", _allowed_after(crash)
-        async with self.system(spec, seed, crash=crash) as system, _waking(system) as waking, system.running():
-            await system.twilio.break_down(**_twilio_beside(crash))
-            await let_them_write(few_contacts(seed), system.twilio)
-            history = await self.settled(system, allowed)
+        spec, scene = f"crash {crash} seed {seed}", scene_of(crash.point)
+        making = self.system(spec, seed, crash=crash, settings=scene.settings)
+        async with making as system, _waking(system) as waking, system.running():
+            await scene.play(system, seed)
+            history = await self.settled(system, scene.allowed)
             begun = fired(system.points)
             if begun and crash.action is Action.STOP:
                 await waking
                 await asyncio.sleep(WOKEN_SECONDS)
-                history = await self.settled(system, allowed)
-            return self.judged(spec, f"crash {crash.action}", history, allowed, begun.at if begun else None, system)
+                history = await self.settled(system, scene.allowed)
+            return judged(spec, f"crash {crash.action}", history, scene.allowed, begun.at if begun else None, system)
 
     async def fault(self, fault: Fault, seed: int) -> Verdict:
         """Something is broken while contacts write, and healed."""
@@ -120,16 +80,15 @@ class Trial:
             await asyncio.sleep(WOKEN_SECONDS)
             history = await self.settled(system, fault.allowed)
             what = ", ".join(filter(None, (what, fault.healed)))
-            return self.judged(spec, fault.name, history, fault.allowed, begun_at, system, what)
+            return judged(spec, fault.name, history, fault.allowed, begun_at, system, what)
 
-    async def calm(self, seed: int, **twilio: Any) -> Verdict:
-        """No process is broken, though perhaps Twilio is; the verdict's folder holds how often each point was passed."""
-        spec = f"calm seed {seed}" if not twilio else f"calm though Twilio is not seed {seed}"
-        async with self.system(spec, seed, counts_points=True) as system, system.running():
-            await system.twilio.break_down(**twilio)
-            await let_them_write(few_contacts(seed), system.twilio)
-            history = await self.settled(system, STRICT)
-            return self.judged(spec, "calm", history, STRICT, None, system)
+    async def calm(self, scene: Scene, seed: int) -> Verdict:
+        """The scene without a crash; the verdict's folder holds how often each point was passed."""
+        spec = f"{scene.name} seed {seed}"
+        async with self.system(spec, seed, counts_points=True, settings=scene.settings) as system, system.running():
+            await scene.play(system, seed)
+            history = await self.settled(system, scene.allowed)
+            return judged(spec, scene.name, history, scene.allowed, None, system)
 
     async def settled(self, system: System, allowed: Allowed, patience_seconds: float = PATIENCE_SECONDS) -> History:
         """The history once nothing is wrong with it, or as it is when the patience is over."""
@@ -157,6 +116,7 @@ class Trial:
         crash: Crash | None = None,
         kinds: Sequence[type[Fault]] = (),
         counts_points: bool = False,
+        settings: Mapping[str, str] | None = None,
     ) -> AsyncIterator[System]:
         """One that is not started yet, made for these kinds of faults."""
         async with AsyncExitStack() as stack:
@@ -167,7 +127,7 @@ class Trial:
                 self.nursery,
                 await stack.enter_async_context(servers.stores()),
                 self.folder(spec),
-                settings={name: value for kind in kinds for name, value in kind.settings.items()},
+                settings={**(settings or {}), **{name: value for kind in kinds for name, value in kind.settings.items()}},
                 proxied=frozenset(link for kind in kinds for link in kind.proxied),
                 counts_points=counts_points,
                 crash=crash,
@@ -187,80 +147,9 @@ class Trial:
         """Where a trial leaves what it has seen."""
         return self.directory / "".join(character if character.isalnum() else "-" for character in spec)
 
-    def judged(
-        self,
-        spec: str,
-        fault: str,
-        history: History,
-        allowed: Allowed,
-        begun_at: float | None,
-        system: System,
-        what: str = "",
-        faults: int = 1,
-    ) -> Verdict:
-        """What the checker says; kept in the system's folder with the whole history. Begun in seconds since 1970."""
-        found = violations(history, allowed)
-        fates = [fate for each in fates_of(history).values() for fate in each]
-        verdict = Verdict(
-            spec=spec,
-            fault=fault,
-            has_happened=begun_at is not None,
-            faults=faults if begun_at is not None else 0,
-            what=what,
-            messages=len(history.written),
-            acked=sum(each.is_acked for each in history.written),
-            sent=len(history.accepted),
-            unconfirmed=fates.count(Fate.UNCONFIRMED),
-            dead_lettered=fates.count(Fate.DEAD_LETTERED),
-            fetched=sum(each.is_acked and each.sid in history.fetched for each in history.written),
-            recovery_seconds=longest_wait(history, begun_at) if begun_at else None,
-            is_settling=any(each.seconds is None or each.seconds > SETTLED_AFTER_SECONDS for each in history.attempts.values()),
-            ends=len(history.ends),
-            violations=tuple(found),
-            folder=str(system.directory),
-        )
-        keep(history, verdict, system.directory)
-        return verdict
-
 
 def sources_of(system: System) -> Sources:
     return Sources(system.twilio, system.database, system.redis, system.partitions)
-
-
-def longest_wait(history: History, since: float) -> float | None:
-    """The longest that anybody waited after this moment (in seconds since 1970) for an answer that came after it."""
-    written = {each.contact: [] for each in history.written}  # type: dict[str, list[float]]
-    for message in history.written:
-        written[message.contact].append(message.at)
-    waits = []
-    for contact, times in written.items():
-        replies = sorted(each.at for each in history.accepted if each.contact == contact)
-        for at in times:
-            answered = next((reply for reply in replies if reply >= at), None)
-            if answered is not None and answered > since:
-                waits.append(answered - max(at, since))
-    return max(waits, default=None)
-
-
-def keep(history: History, verdict: Verdict, directory: Path) -> None:
-    """What a person wants to see of a trial: the verdict, the log and the rows; the ledger and the outputs lie there already."""
-    (directory / "verdict.json").write_text(json.dumps(asdict(verdict), indent=2))
-    log = [f"{each.partition} {each.position} {each.value.decode(errors='replace')}" for each in history.records]
-    (directory / "log.txt").write_text("\n".join(log))
-    (directory / "rows.json").write_text(json.dumps(history.tables, indent=1, default=str))
-    (directory / "ends.json").write_text(json.dumps([asdict(each) for each in history.ends], indent=1))
-
-
-def _twilio_beside(crash: Crash) -> Mapping[str, Any]:
-    """What Twilio does wrong in a trial of this point."""
-    if crash.point in WHERE_SENDS_ARE_UNKNOWN:
-        return SENDS_ARE_UNKNOWN
-    return CALLBACKS_ARE_LATE if crash.point in WHERE_CALLBACKS_ARE_LATE else {}
-
-
-def _allowed_after(crash: Crash) -> Allowed:
-    """A webhook that dies takes callbacks with it."""
-    return HARSH if crash.point.startswith("webhook.") else STRICT
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, ClassVar, TypeAlias
 
-from tests.harness.checker import STRICT, Allowed, Fate
+from tests.harness.allowed import STRICT, Allowed, Fate
 from tests.harness.faults import Fault
 from tests.harness.haste import LEFT_TO_THE_WEBHOOK_SECONDS
 from tests.harness.operator_commands import reconcile

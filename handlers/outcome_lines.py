@@ -12,7 +12,7 @@ def tell(event: Event, appended: Appended) -> None:
         case ReplyGenerated() as reply:
             tokens = reply.input_tokens + reply.output_tokens
             log.info(
-                "reply generated",
+                "reply.generated",
                 **ids,
                 model=reply.model or None,
                 tokens=tokens or None,
@@ -20,11 +20,11 @@ def tell(event: Event, appended: Appended) -> None:
                 then=_afterwards(reply),
             )
         case MessageSent(part=part):
-            log.info("reply sent", **ids, part=part + 1 if part else None)
+            log.info("reply.sent", **ids, part=part + 1 if part else None)
         case SendRejected(code=code, reason=reason):
-            log.warning("reply not sent", **ids, reason=reason.value, code=code)
+            log.warning("reply.not_sent", **ids, reason=reason.value, code=code)
         case SendUnconfirmed():
-            log.warning("reply perhaps sent; a person decides", **ids)
+            log.warning("reply.unconfirmed", **ids, remedy="a person decides: prosa sends list")
         case _:
             log.debug("event.appended", **ids)
 

@@ -89,7 +89,7 @@ class PydanticAiModel:
         """A refusal is told with its remedy too: waiting does not help."""
         failure = failure_of(error, self._name)
         if isinstance(failure, ModelRefused):
-            log.warning("model refused", model=self._name, code=failure.code, remedy=remedy_of(self._name, failure.code))
+            log.warning("model.refused", model=self._name, code=failure.code, remedy=remedy_of(self._name, failure.code))
         return failure
 
     async def _ask(self, agent: Agent[object, Reply], question: Question) -> Answer:

@@ -153,7 +153,7 @@ class Reconciler:
             reached("reconciler.appended")
             self._remember(each.sid)
             log.info(
-                "message fetched",
+                "message.fetched",
                 event_id=event.id,
                 correlation_id=event.correlation_id,
                 thread_hash=thread_hash(each.thread),

@@ -89,7 +89,7 @@ class Reconciling:
         if found.is_circular and found.cut_at:
             raise CircularList(f"list: it goes in a circle; compared back to {found.cut_at.isoformat()} only")
         if found.cut_at:
-            log.warning("the list was too long; see: prosa reconcile --since", compared_since=found.cut_at.isoformat())
+            log.warning("list.cut", compared_since=found.cut_at.isoformat(), remedy="prosa reconcile --since")
         self._next = now - OVERLAP
         self._completed_at = time.monotonic()
         self._failures = 0
@@ -102,7 +102,7 @@ class Reconciling:
                 appended += 1
         finally:
             if appended:
-                log.warning("messages were fetched that no webhook had brought", messages=appended, held=found.held)
+                log.warning("messages.fetched", messages=appended, held=found.held, reason="no webhook had brought them")
 
     def pause(self, _: float) -> float:
         """Seconds until the next look; longer after each failure in a row."""

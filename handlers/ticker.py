@@ -89,7 +89,7 @@ class Ticker:
             if state.offset_ms < offset_ms:
                 await self._append(partition, ClockAdvanced(offset_ms=offset_ms))
         if differing:
-            log.info("policy changed", partitions=ranges(differing))
+            log.info("policy.changed", partitions=ranges(differing))
         self._is_up_to_date = True
 
     async def _states_at_head(self) -> Mapping[int, PartitionState]:

@@ -150,7 +150,7 @@ class TwilioClient:
         form = {"channel": "whatsapp", "messageId": message_sid}
         call = await self._call("POST", f"{self._messaging_url}/v2/Indicators/Typing.json", form=form)
         if call.status is None or call.status >= 300:
-            log.info("typing indicator failed", status=call.status, code=call.code, error=call.error)
+            log.info("typing_indicator.failed", status=call.status, code=call.code, error=call.error)
 
     async def _page(self, url: str) -> dict[str, Any]:
         page = read_result(await self._call("GET", url))

@@ -86,7 +86,7 @@ class Projector:
             await store.create_checkpoints(connection, wanted, epoch)
             checkpoints = await store.load_checkpoints(connection, wanted)
         if ended:
-            log.warning("ended a silent projector", sessions=ended)
+            log.warning("projector.ended", sessions=ended)
         await self._require_agreement([*checkpoints.values()])
         self._cache.clear()
         self._declined.difference_update(wanted)

@@ -52,7 +52,7 @@ class Story:
     def tell(self) -> None:
         """Write the lines."""
         if FIRST in self._advanced:
-            log.info("clock advanced", by=_length(self._advanced[FIRST] / MINUTE_MS))
+            log.info("clock.advanced", by=_length(self._advanced[FIRST] / MINUTE_MS))
         for what, count in self._counts.items():
             if count > MANY:
                 log.info(what.replace("conversation", "conversations"), count=count)
@@ -69,14 +69,14 @@ def _changes(before: ThreadState | None, after: ThreadState) -> Iterator[tuple[s
         return
     ids = {"conversation_id": new.id, "owner": new.owner}
     if old is None or old.id != new.id:
-        yield "conversation opened", ids
+        yield "conversation.opened", ids
         old = None
     if new.status is Status.CLOSED and not _is(old, Status.CLOSED):
-        yield "conversation closed", {**ids, "by": str(new.closed_by)}
+        yield "conversation.closed", {**ids, "by": str(new.closed_by)}
     elif new.status in _TOLD and not _is(old, new.status):
-        yield f"conversation {'in handoff' if new.status is Status.HANDOFF else new.status}", ids
+        yield f"conversation.{'in_handoff' if new.status is Status.HANDOFF else new.status}", ids
     elif _is(old, Status.HANDOFF) and new.is_open and new.status is not Status.HANDOFF:
-        yield "conversation released", ids
+        yield "conversation.released", ids
 
 
 def _length(minutes: float) -> str:

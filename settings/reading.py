@@ -89,7 +89,7 @@ def misspelt_settings() -> list[Misspelling]:
 def warn_of_misspelt_settings() -> None:
     """Say once, at the start of a process, what is probably a mistake."""
     for each in misspelt_settings():
-        log.warning("unknown setting", name=each.name, file=str(ENV_FILE), did_you_mean=each.meant)
+        log.warning("setting.unknown", name=each.name, file=str(ENV_FILE), did_you_mean=each.meant)
 
 
 def _read(kind: type[_Read], given: Mapping[str, Any]) -> tuple[_Read, list[Problem]]:

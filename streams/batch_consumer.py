@@ -106,7 +106,7 @@ class BatchConsumer:
             async with asyncio.timeout(self._drain_seconds), self._is_handling:
                 return
         except TimeoutError:
-            log.warning("a batch in hand outlasts the drain", group=self.group, partition=partition)
+            log.warning("batch.outlasted_drain", group=self.group, partition=partition)
 
     async def abandon(self, partition: int) -> None:
         """A batch in hand goes on: its writer moves a checkpoint from the value last seen, or fails."""
@@ -125,7 +125,7 @@ class BatchConsumer:
             except TransientError as error:
                 await self._begin_again(outage.failed(error))
             except Exception as error:  # noqa: BLE001 - whatever it was, nothing may be skipped: it all comes again
-                log.error("batch failed", group=self.group, error=type(error).__name__, at=place_of(error))
+                log.error("batch.failed", group=self.group, error=type(error).__name__, at=place_of(error))
                 await self._begin_again(outage.failed(error))
 
     async def _begin_again(self, pause_seconds: float) -> None:

@@ -92,4 +92,9 @@ class Marks:
     def _tell_set_back(self, marks: Mapping[int, Committed]) -> None:
         set_back = [p for p, workers in self._serving.items() if marks[p].position < workers.committed.position]
         if set_back:
-            log.warning("marks were set back, or their group was gone", group=self._group, partitions=ranges(set_back))
+            log.warning(
+                "marks.set_back",
+                reason="by an owner before, or their group was gone",
+                group=self._group,
+                partitions=ranges(set_back),
+            )

@@ -233,6 +233,6 @@ class ThreadWorkers:
                 self._in_flight += 1
                 thread.waiting.append(self._deliver(record))
             else:
-                log.error("entry is gone from the log", position=position)
+                log.error("entry.lost", position=position)
                 del self._unfinished[position]
         self._tell_room()

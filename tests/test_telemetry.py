@@ -53,18 +53,18 @@ def written(script: str, **environment: str) -> str:
 
 def test_a_line_for_people_has_the_time_the_process_what_happened_and_what_matters() -> None:
     assert (
-        line("reply generated", **IDS, model="offline")
+        line("reply.generated", **IDS, model="offline")
         == "07:02:49 webhook    reply generated           thread=c5ce05 model=offline"
     )
 
 
 def test_no_ids_stand_in_a_line_for_people() -> None:
-    assert "01M7" not in line("message received", **IDS)
+    assert "01M7" not in line("message.received", **IDS)
     assert "default" not in line("started", owner="default")
 
 
 def test_a_line_at_debug_has_every_value() -> None:
-    told = line("message received", is_verbose=True, **IDS)
+    told = line("message.received", is_verbose=True, **IDS)
     assert all(f"{name}={value}" in told for name, value in IDS.items())
 
 
@@ -84,18 +84,18 @@ def test_a_warning_says_so_without_colours() -> None:
 
 
 def test_values_stand_below_each_other() -> None:
-    starts = {line(event, code=1).index("code=1") for event in ("started", "reply sent", "x" * EVENT_WIDTH)}
+    starts = {line(event, code=1).index("code=1") for event in ("started", "reply.sent", "x" * EVENT_WIDTH)}
     assert len(starts) == 1
 
 
 @pytest.mark.parametrize("hostile", ["two\nlines", "\x1b[2Jgone", "back\rspace", "nul\0", "\u2028"])
 def test_nobody_writes_a_second_line_or_to_the_terminal(hostile: str) -> None:
-    for told in (line("webhook malformed", fields=hostile), line(hostile)):
+    for told in (line("webhook.malformed", fields=hostile), line(hostile)):
         assert told.isprintable()
 
 
 def test_colours_are_for_the_time_the_process_and_the_values() -> None:
-    assert line("reply sent", has_colours=True, code=1).count("\x1b[0m") == 3
+    assert line("reply.sent", has_colours=True, code=1).count("\x1b[0m") == 3
     assert line_start("07:02:49", "handlers 2", has_colours=True) != line_start("07:02:49", "handlers 2", has_colours=False)
 
 
@@ -107,9 +107,9 @@ def test_colours_are_for_a_terminal_or_where_they_are_asked_for(environment: dic
 
 
 def test_in_production_each_line_is_one_json_object_with_all_ids() -> None:
-    script = f"log.info('message received', kind=None, **{IDS!r}); log.warning('two\\nlines')"
+    script = f"log.info('message.received', kind=None, **{IDS!r}); log.warning('two\\nlines')"
     first, second = [json.loads(each) for each in written(script, **PRODUCTION).splitlines()]
-    assert first.items() >= {**IDS, "event": "message received", "process": "handlers", "level": "info"}.items()
+    assert first.items() >= {**IDS, "event": "message.received", "process": "handlers", "level": "info"}.items()
     assert "kind" not in first
     assert second["event"] == "two\nlines"
 

@@ -66,7 +66,7 @@ class TwilioEndpoint:
                 return Outcome.FORBIDDEN
             thread, data = self._reading(storable(form), scope["query_string"])
         except MalformedForm as error:
-            log.warning("webhook malformed", path=self._path, reason=error.reason, fields=error.fields)
+            log.warning("webhook.malformed", path=self._path, reason=error.reason, fields=error.fields)
             return Outcome.MALFORMED
         with received(self._path, thread, data, scope["query_string"]) as span:
             outcome = await self._append(thread, data)
@@ -83,7 +83,7 @@ class TwilioEndpoint:
         elif self._check.accepts_body(query, body, headers):
             raise MalformedForm("not a form")
         log.warning(
-            "webhook signature wrong",
+            "webhook.wrongly_signed",
             path=self._path,
             signed_for=self._check.address,
             has_signature=headers.signature is not None,
@@ -103,7 +103,7 @@ class TwilioEndpoint:
             return Outcome.UNAVAILABLE
         except ProsaError as error:
             tracing.fail(error)
-            log.warning("webhook not stored", path=self._path, error=type(error).__name__, reason=str(error), **self._ids(event))
+            log.warning("webhook.not_stored", path=self._path, error=type(error).__name__, reason=str(error), **self._ids(event))
             return Outcome.UNAVAILABLE
         reached("webhook.appended")
         self._tell(event)
@@ -114,14 +114,14 @@ class TwilioEndpoint:
         match event.data:
             case MessageReceived(kind=kind, form=form):
                 if contradicts_itself(form):
-                    log.warning("webhook contradicts itself", fields=("From", "WaId"), **self._ids(event))
-                log.info("message received", kind=None if kind == "text" else kind, **self._ids(event))
+                    log.warning("webhook.contradicted", fields=("From", "WaId"), **self._ids(event))
+                log.info("message.received", kind=None if kind == "text" else kind, **self._ids(event))
             case MessageStatusChanged(status="delivered" | "read" as status):
-                log.info(f"reply {status}", **self._ids(event))
+                log.info(f"reply.{status}", **self._ids(event))
             case MessageStatusChanged(status="failed" | "undelivered" as status, error_code=code):
-                log.warning("reply not delivered", status=status, code=code, **self._ids(event))
+                log.warning("reply.not_delivered", status=status, code=code, **self._ids(event))
             case MessageStatusChanged(status=status):
-                log.debug("reply on its way", status=status, **self._ids(event))
+                log.debug("reply.under_way", status=status, **self._ids(event))
 
     def _ids(self, event: Event) -> dict[str, str | int]:
         return {

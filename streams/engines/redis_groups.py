@@ -120,7 +120,7 @@ class RedisOwnership:
 
     def decline(self, partition: int, error: NewerEvent) -> None:
         if partition not in self._declined:
-            log.error("partition declined; it needs a newer version", partition=partition, event_type=str(error))
+            log.error("partition.declined", partition=partition, event_type=str(error), remedy="a newer version")
         self._declined.add(partition)
         self._consumers.halt(partition)
         self._hand_back(partition)
@@ -150,7 +150,7 @@ class RedisOwnership:
         try:
             await self._leases.leave()
         except LogUnavailable as error:
-            log.warning("could not leave; the membership lapses", reason=str(error))
+            log.warning("membership.left_to_lapse", reason=str(error))
         await self._client.aclose()
 
     # -------------------------------------------------------------------------------------------------------- the loop
@@ -195,7 +195,7 @@ class RedisOwnership:
         self._renew_at = began + self._lease_seconds / 4
         if renewed.members != self._members:
             if self._members:
-                log.info("members changed", members=renewed.members)
+                log.info("members.changed", members=renewed.members)
             self._members = renewed.members
             self._adopted.clear()
             self._free_since.clear()
@@ -275,7 +275,7 @@ class RedisOwnership:
     def _lose(self, partitions_by_reason: Mapping[str, Collection[int]]) -> None:
         for reason, partitions in partitions_by_reason.items():
             if partitions:
-                log.warning("partitions lost", partitions=ranges(partitions), reason=reason)
+                log.warning("partitions.lost", partitions=ranges(partitions), reason=reason)
             for partition in partitions:
                 metrics.LEASES_LOST.of().inc()
                 del self._held[partition]
@@ -306,7 +306,7 @@ class RedisOwnership:
             if self._handovers.get(partition) is task:
                 del self._handovers[partition]
             if self._given_back and not self._handovers:
-                log.info("partitions given back", partitions=ranges(self._given_back))
+                log.info("partitions.given_back", partitions=ranges(self._given_back))
                 self._given_back.clear()
 
         task.add_done_callback(ended)
@@ -318,4 +318,4 @@ class RedisOwnership:
 def _tell_gained(takeovers: Collection[Takeover]) -> None:
     orphaned = [takeover.partition for takeover in takeovers if not takeover.is_graceful]
     partitions = ranges(takeover.partition for takeover in takeovers)
-    log.info("partitions gained", partitions=partitions, orphaned=ranges(orphaned) or None)
+    log.info("partitions.gained", partitions=partitions, orphaned=ranges(orphaned) or None)

@@ -178,7 +178,10 @@ class RedisEventLog:
         entry_id = await self._generations.append_anew(epoch, partition, value)
         if entry_id is not None:
             log.error(
-                "the stream was gone from the log; made again", partition=partition, remedy="prosa doctor tells what it lost"
+                "stream.made_again",
+                reason="it was gone from the log",
+                partition=partition,
+                remedy="prosa doctor tells what it lost",
             )
         return entry_id
 

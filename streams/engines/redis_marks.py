@@ -42,7 +42,7 @@ class RedisMarks:
     async def commit(self, group: str, positions: Mapping[int, int], entries: Mapping[int, int]) -> None:
         """As `EventLog.commit`."""
         if missing := await self._set_ids(group, positions, entries):
-            log.warning("consumer group was gone; made again", group=group, partitions=missing)
+            log.warning("group.made_again", group=group, partitions=missing)
             await self._create(group, missing)
             if await self._set_ids(group, {partition: positions[partition] for partition in missing}, entries):
                 raise LogUnavailable("NOGROUP")

@@ -119,7 +119,8 @@ async def newest_generation(client: Client) -> int:
 def _tell(epoch: int, before: int, gathered: int, *, has_streams: bool) -> None:
     if has_streams and (epoch != before or gathered):
         log.error(
-            "the log's record was lost, or older than its streams; made again from them",
+            "record.made_again",
+            reason="the log's record was lost, or older than its streams",
             epoch=epoch,
             before=before or None,
             gathered=gathered,

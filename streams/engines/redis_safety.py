@@ -27,7 +27,7 @@ async def refuse_unsafe(client: Client, *, production: bool, vouched: bool) -> N
     if problems and production:
         raise UnsafeLog("; ".join(problems))
     for problem in problems:
-        log.warning("unsafe log", problem=problem)
+        log.warning("log.unsafe", problem=problem)
 
 
 async def _refuse_old(client: Client) -> None:

@@ -269,7 +269,7 @@ async def test_a_request_that_can_never_succeed_is_refused(behaviour: Behaviour,
 async def test_a_refused_key_is_logged_with_the_setting_that_holds_it() -> None:
     with capture_logs() as lines, pytest.raises(ModelRefused):
         await _ask(_error(401))
-    [line] = [line for line in lines if line["event"] == "model refused"]
+    [line] = [line for line in lines if line["event"] == "model.refused"]
     assert line["remedy"] == "put a valid key into OPENAI_API_KEY"
 
 

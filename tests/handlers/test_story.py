@@ -44,19 +44,22 @@ def told(data: AnyEventData) -> tuple[str, str, dict[str, Any]]:
 @pytest.mark.parametrize(
     ("data", "line"),
     [
-        (ReplyGenerated(**GENERATED), ("info", "reply generated", {})),
+        (ReplyGenerated(**GENERATED), ("info", "reply.generated", {})),
         (
             ReplyGenerated(**GENERATED, model="openai:x", input_tokens=3, output_tokens=4, closes=True),
-            ("info", "reply generated", {"model": "openai:x", "tokens": 7, "then": "closes"}),
+            ("info", "reply.generated", {"model": "openai:x", "tokens": 7, "then": "closes"}),
         ),
-        (ReplyGenerated(**GENERATED, hands_off=True), ("info", "reply generated", {"then": "hands off"})),
-        (MessageSent(reply="r1", part=0, attempt="a1", sid="SM1"), ("info", "reply sent", {})),
-        (MessageSent(reply="r1", part=1, attempt="a1", sid="SM1"), ("info", "reply sent", {"part": 2})),
+        (ReplyGenerated(**GENERATED, hands_off=True), ("info", "reply.generated", {"then": "hands off"})),
+        (MessageSent(reply="r1", part=0, attempt="a1", sid="SM1"), ("info", "reply.sent", {})),
+        (MessageSent(reply="r1", part=1, attempt="a1", sid="SM1"), ("info", "reply.sent", {"part": 2})),
         (
             SendRejected(reply="r1", part=0, code=63016, reason=Rejection.WINDOW_CLOSED),
-            ("warning", "reply not sent", {"reason": "window_closed", "code": 63016}),
+            ("warning", "reply.not_sent", {"reason": "window_closed", "code": 63016}),
         ),
-        (SendUnconfirmed(reply="r1", part=0, attempt="a1"), ("warning", "reply perhaps sent; a person decides", {})),
+        (
+            SendUnconfirmed(reply="r1", part=0, attempt="a1"),
+            ("warning", "reply.unconfirmed", {"remedy": "a person decides: prosa sends list"}),
+        ),
         (SendStarted(reply="r1", part=0, attempt="a1"), ("debug", "event.appended", {})),
     ],
     ids=lambda value: type(value).__name__,

@@ -318,7 +318,7 @@ async def test_typing_that_fails_is_only_logged(behaviour: Behaviour) -> None:
     async with _served(behaviour, timeout_seconds=0.2) as (client, _):
         with capture_logs() as logs:
             await client.show_typing("SM1")
-    assert [line["event"] for line in logs] == ["typing indicator failed"]
+    assert [line["event"] for line in logs] == ["typing_indicator.failed"]
 
 
 async def test_typing_at_twilio_has_a_host_of_its_own() -> None:

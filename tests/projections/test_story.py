@@ -44,14 +44,14 @@ def lines_of(states: dict[str, ThreadState], folded: dict[str, ThreadState], *sk
 @pytest.mark.parametrize(
     ("before", "after", "lines"),
     [
-        (None, conversation(Status.PENDING), ["conversation opened"]),
-        (conversation(Status.EXPIRED), conversation(Status.PENDING, 2), ["conversation opened"]),
-        (None, conversation(Status.CLOSED, closed_by=ClosedBy.CONTACT), ["conversation opened", "conversation closed"]),
-        (conversation(Status.ACTIVE), conversation(Status.IDLE), ["conversation idle"]),
-        (conversation(Status.IDLE), conversation(Status.EXPIRED), ["conversation expired"]),
-        (conversation(Status.ACTIVE), conversation(Status.HANDOFF), ["conversation in handoff"]),
-        (conversation(Status.HANDOFF), conversation(Status.ACTIVE), ["conversation released"]),
-        (conversation(Status.HANDOFF), conversation(Status.CLOSED, closed_by=ClosedBy.PERSON), ["conversation closed"]),
+        (None, conversation(Status.PENDING), ["conversation.opened"]),
+        (conversation(Status.EXPIRED), conversation(Status.PENDING, 2), ["conversation.opened"]),
+        (None, conversation(Status.CLOSED, closed_by=ClosedBy.CONTACT), ["conversation.opened", "conversation.closed"]),
+        (conversation(Status.ACTIVE), conversation(Status.IDLE), ["conversation.idle"]),
+        (conversation(Status.IDLE), conversation(Status.EXPIRED), ["conversation.expired"]),
+        (conversation(Status.ACTIVE), conversation(Status.HANDOFF), ["conversation.in_handoff"]),
+        (conversation(Status.HANDOFF), conversation(Status.ACTIVE), ["conversation.released"]),
+        (conversation(Status.HANDOFF), conversation(Status.CLOSED, closed_by=ClosedBy.PERSON), ["conversation.closed"]),
         (conversation(Status.PENDING), conversation(Status.ACTIVE), []),
         (conversation(Status.IDLE), conversation(Status.IDLE), []),
         (conversation(Status.CLOSED), conversation(Status.CLOSED), []),
@@ -75,7 +75,7 @@ def test_many_changes_of_one_kind_are_one_line() -> None:
     idle = ThreadState(THREAD, "default", conversation(Status.IDLE))
     states = {f"{THREAD}{number}": replace(idle, conversation=conversation(Status.ACTIVE)) for number in range(MANY + 1)}
     [line] = lines_of(states, dict.fromkeys(states, idle))
-    assert (line["event"], line["count"]) == ("conversations idle", MANY + 1)
+    assert (line["event"], line["count"]) == ("conversations.idle", MANY + 1)
 
 
 @pytest.mark.parametrize(("minutes", "shown"), [(20, "20m"), (25 * 60, "25h")])
@@ -85,7 +85,7 @@ def test_time_that_was_let_pass_is_told_once_for_all_partitions(minutes: int, sh
         for partition in range(3):
             tell({}, {partition: before}, Fold({partition: after}, {}, {}, {}, {}))
             tell({}, {partition: after}, Fold({partition: after}, {}, {}, {}, {}))
-    assert [(line["event"], line["by"]) for line in lines] == [("clock advanced", shown)]
+    assert [(line["event"], line["by"]) for line in lines] == [("clock.advanced", shown)]
 
 
 def test_poison_is_told_with_all_that_is_known_of_it() -> None:
@@ -106,4 +106,4 @@ def test_what_was_folded_in_several_parts_is_told_as_one() -> None:
         story.note({thread: before}, {}, Fold({}, {}, {thread: after}, {thread: 3}, {}, touched={thread}))
     with capture_logs() as lines:
         story.tell()
-    assert [(line["event"], line["count"]) for line in lines] == [("conversations idle", MANY + 1)]
+    assert [(line["event"], line["count"]) for line in lines] == [("conversations.idle", MANY + 1)]

@@ -81,7 +81,7 @@ async def test_a_consumer_goes_on_after_its_group_was_deleted_and_again_while_it
         [two] = await write(engine, thread_in(HERE), "two")
         await eventually(lambda: is_marked(engine, two))
         assert (recorder.finished, serving.fatal) == (["one", "two"], [])
-    assert any(line["event"].startswith("marks were set back") for line in lines)
+    assert any(line["event"].startswith("marks.set_back") for line in lines)
 
 
 async def is_marked(engine: Engine, position: int) -> bool:

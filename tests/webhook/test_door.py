@@ -101,7 +101,7 @@ async def test_log_lines_hold_no_content(client: Client, event_log: FaultyLog, c
     for post in posts:
         await client.post(post)
     told = "".join(capfd.readouterr())
-    assert "webhook signature wrong" in told
-    assert "webhook malformed" in told
+    assert "webhook.wrongly_signed" in told
+    assert "webhook.malformed" in told
     assert canary not in told
     assert CONTACT.removeprefix("whatsapp:+") not in told

@@ -2,29 +2,23 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from structlog import get_logger
 
-from streams.engines.redis_agreement import disagreements_of, require_epoch
+from streams.engines.redis_agreement import disagreements_of
 from streams.engines.redis_connection import connect, unavailable_on_failure
 from streams.engines.redis_generations import Generations
 from streams.engines.redis_keys import FIELD, FIRST_EPOCH, META_KEY, stream_key
 from streams.engines.redis_leases import holders_of
 from streams.engines.redis_marks import RedisMarks
+from streams.engines.redis_reading import heads_of, records_after
 from streams.engines.redis_safety import refuse_unsafe
 from streams.envelope import encode
 from streams.errors import LogMismatch, LogUnavailable, PositionOverflow
 from streams.events import Event
 from streams.log import Appended, Committed, Consumed, Holder, Record
 from streams.measured import measured
-from streams.partitions import (
-    SEQUENCE_LIMIT,
-    START,
-    entry_id_of_position,
-    partition_of_subject,
-    position_of_entry_id,
-)
+from streams.partitions import partition_of_subject, position_of_entry_id
 
 __all__ = ["FIELD", "FIRST_EPOCH", "META_KEY", "RedisEventLog", "stream_key"]
 
@@ -114,20 +108,15 @@ class RedisEventLog:
         clock = asyncio.get_running_loop().time
         end = clock() + wait_seconds
         with unavailable_on_failure(self._commands):
-            while not (found := await self._xread(after, limit, min(end - clock(), BLOCK_SECONDS))):
-                if clock() >= end:
-                    return []
-        return found
+            while True:
+                wait_seconds = min(end - clock(), BLOCK_SECONDS)
+                found = await records_after(self._readers, self._epoch, after, limit=limit, wait_seconds=wait_seconds)
+                if found or clock() >= end:
+                    return found
 
     async def heads(self) -> Mapping[int, int]:
         with unavailable_on_failure(self._commands):
-            async with self._commands.pipeline(transaction=False) as pipeline:
-                for partition in range(self._partitions):
-                    pipeline.xrevrange(self._key(partition), count=1)
-                pipeline.hget(META_KEY, "epoch")
-                *replies, current = await pipeline.execute()
-            require_epoch(self._epoch, current)
-            return {partition: await self._head(partition, reply) for partition, reply in enumerate(replies)}
+            return await heads_of(self._commands, self._epoch, self._partitions)
 
     async def time_ms(self) -> int:
         with unavailable_on_failure(self._commands):
@@ -158,9 +147,6 @@ class RedisEventLog:
     def _marks(self) -> RedisMarks:
         return RedisMarks(self._commands, self._generations, self._partitions, self._epoch)
 
-    def _key(self, partition: int) -> str:
-        return stream_key(partition, self._epoch)
-
     async def _xadd(self, epoch: int, partition: int, value: bytes) -> bytes | None:
         """
         The id of the new entry; None where another generation began at this very moment, and the next try goes there.
@@ -189,43 +175,3 @@ class RedisEventLog:
         if epoch != self._appending_epoch:
             log.warning("the log has a new generation; appending there", epoch=epoch, before=self._appending_epoch)
             self._appending_epoch = epoch
-
-    async def _xread(self, after: Mapping[int, int], limit: int, wait_seconds: float) -> list[Record]:
-        """Blocks on a connection of its own, taken from the readers' pool, so that nobody waits behind it."""
-        block = ("BLOCK", max(1, int(wait_seconds * 1000))) if wait_seconds > 0 else ()
-        keys = [self._key(partition) for partition in after]
-        ids = [entry_id_of_position(position) for position in after.values()]
-        reply = await self._readers.execute_command("XREAD", "COUNT", limit, *block, "STREAMS", *keys, *ids)
-        streams = reply.items() if isinstance(reply, dict) else reply or ()
-        found = [record for key, entries in streams for record in self._records(key, entries)]
-        if streams and not found:
-            await asyncio.sleep(0.05)  # only entries that no position can name, whose append failed: not a busy loop over them
-        return found
-
-    def _records(self, key: bytes, entries: Sequence[Any]) -> list[Record]:
-        partition = int(key.rpartition(b":")[2])
-        records = []
-        for entry_id, fields in entries:
-            milliseconds, _, sequence = entry_id.partition(b"-")
-            if int(sequence) < SEQUENCE_LIMIT:
-                position = position_of_entry_id(entry_id.decode())
-                records.append(Record(self._epoch, partition, position, int(milliseconds), _value(fields)))
-        return records
-
-    async def _head(self, partition: int, entries: Sequence[tuple[bytes, Any]]) -> int:
-        if not entries:
-            return START
-        entry_id = entries[0][0].decode()
-        try:
-            return position_of_entry_id(entry_id)
-        except PositionOverflow:
-            last = f"{entry_id.partition('-')[0]}-{SEQUENCE_LIMIT - 1}"
-            return await self._head(partition, await self._commands.xrevrange(self._key(partition), max=last, count=1))
-
-
-def _value(fields: Sequence[bytes]) -> bytes:
-    """The bytes of the event; an entry that has none is undecodable."""
-    for name, value in zip(fields[::2], fields[1::2], strict=True):
-        if name == FIELD:
-            return value
-    return b""

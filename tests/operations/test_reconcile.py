@@ -14,10 +14,13 @@ import typer
 from commands.moments import moment
 from commands.reconcile import SHOWN, report
 from handlers.reconciling import patient_twilio_client
+from handlers.twilio_client import TwilioClient
 from operations.errors import ActRefused
 from operations.reconcile import Missed, Reconciliation, reconcile
 from streams.events import MessageReceived
 from tests.acceptance.running import clean_environment
+from tests.handlers import twilio_list
+from tests.handlers.twilio_list import BIA, a_list, ago
 from tests.operations.system import CONTACT, THREAD, System, a_system
 from tests.operations.test_commands import NOBODY, Terminal
 from tests.simulator.stand_in import ACCOUNT_SID, AUTH_TOKEN, SENDER
@@ -122,6 +125,21 @@ async def test_where_the_projector_is_behind_nothing_is_appended_on_a_guess(syst
         found = await reconcile(system.connection, twilio, **given, fold_seconds=0.0)
         assert (found.missed, found.unchecked, found.is_whole) == ((), 1, False)
         assert [each.sid for each in (await reconcile(system.connection, twilio, **given)).missed] == [sid]
+
+
+async def test_one_message_whose_files_nobody_tells_holds_up_its_own_contact_only(system: System) -> None:
+    async with a_list() as listing, TwilioClient(account_sid=twilio_list.ACCOUNT, auth_token="t", api_url=listing.url) as twilio:
+        odd = listing.wrote("look", ago(minutes=9), num_media="1")
+        listing.media[odd] = "no list"
+        after_it, other = listing.wrote("after it", ago(minutes=8)), listing.wrote("words", ago(minutes=7), contact=BIA)
+        given: dict[str, Any] = {"account": twilio_list.ACCOUNT, "sender": SENDER, "since": ago(hours=1)}
+        found = await reconcile(system.connection, twilio, **given)
+        assert {each.sid: each.is_appended for each in found.missed} == {odd: False, after_it: False, other: True}
+        assert (found.untold, found.is_whole) == (2, False)
+        listing.media[odd] = []
+        again = await reconcile(system.connection, twilio, **given)
+        assert [(each.sid, each.is_appended) for each in again.missed] == [(odd, True), (after_it, True)]
+        assert (again.untold, again.is_whole) == (0, True)
 
 
 KILLED = """

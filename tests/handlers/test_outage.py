@@ -7,8 +7,8 @@ often one message is tried in vain before it might be given up.
 
 import asyncio
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,11 +23,13 @@ from handlers.turn import TurnLimits
 from handlers.twilio_answers import ListedMessage, Refused, SendResult, Unknown
 from projections.changes import RESPONDER, SENDER
 from projections.state import ReplyKind, ReplyStatus
+from streams.cancellation import end
 from streams.events import ConversationReleased, ConversationTaken, RedriveRequested
 from tests.handlers.fake_twilio import BROKEN, LOST, NEVER, TOO_MANY, UNAVAILABLE, FakeTwilio
 from tests.handlers.world import QUICK, Model, World, Written, eventually, thread_of
 
-BUSY = 200
+BUSY = 5 * FAILURES_IN_A_ROW
+"""Far more threads than failures pause a group, and than Postgres has connections for."""
 TIMEOUT = Unknown("timeout")
 OUTAGE_TRIES = 4 * QUICK.max_attempts
 
@@ -55,6 +57,16 @@ class Away(FakeTwilio):
 
 async def send(sender: Sender, written: Written) -> None:
     await sender.send(written.delivered_to(SENDER))
+
+
+@asynccontextmanager
+async def at_once(works: Iterable[Coroutine[Any, Any, None]]) -> AsyncIterator[Sequence[asyncio.Task[None]]]:
+    """All of them; none outlives the test, whatever becomes of it, to meet a database that is closed."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        yield tasks
+    finally:
+        await end(tasks)
 
 
 async def replies_to(world: World, count: int) -> list[Written]:
@@ -87,11 +99,10 @@ async def test_many_replies_outlive_an_outage_of_twilio(world: World, how: SendR
     twilio, breaker = Away(how=how), Breaker(SENDER, pause_seconds=0.02)
     sender = world.sender(twilio=twilio, breaker=breaker, grace_seconds=0.1, lease_seconds=60)
     written = await replies_to(world, BUSY)
-    sending = [asyncio.create_task(send(sender, each)) for each in written]
-    await eventually(lambda: len(twilio.calls) >= BUSY // 2, within_seconds=60)
-    assert breaker.is_open
-    twilio.how = None
-    await asyncio.wait_for(asyncio.gather(*sending), 120)
+    async with at_once(send(sender, each) for each in written) as sending:
+        await eventually(lambda: breaker.is_open and len(twilio.calls) >= BUSY // 2, within_seconds=60)
+        twilio.how = None
+        await asyncio.wait_for(asyncio.gather(*sending), 120)
     await assert_all_sent_once(world, twilio, written)
 
 
@@ -105,10 +116,10 @@ async def test_refusals_that_pass_pause_the_group_like_any_outage(world: World, 
     twilio, breaker = Away(how=how), Breaker(SENDER, pause_seconds=0.02)
     sender = world.sender(twilio=twilio, breaker=breaker)
     written = await replies_to(world, FAILURES_IN_A_ROW)
-    sending = [asyncio.create_task(send(sender, each)) for each in written]
-    await eventually(lambda: breaker.is_open)
-    twilio.how = None
-    await asyncio.wait_for(asyncio.gather(*sending), 30)
+    async with at_once(send(sender, each) for each in written) as sending:
+        await eventually(lambda: breaker.is_open)
+        twilio.how = None
+        await asyncio.wait_for(asyncio.gather(*sending), 30)
     assert not breaker.is_open
     await assert_all_sent_once(world, twilio, written)
 
@@ -246,10 +257,10 @@ async def test_many_messages_outlive_an_outage_of_the_model(world: World) -> Non
     model, breaker = AwayModel(), Breaker(RESPONDER, pause_seconds=0.02)
     responder = world.responder(model, limits=QUICK_TURN, breaker=breaker, quiet_seconds=0.0)
     written = [await world.write(thread_of(number)) for number in range(BUSY)]
-    responding = [asyncio.create_task(respond(responder, each)) for each in written]
-    await eventually(lambda: breaker.is_open and len(model.questions) >= BUSY, within_seconds=60)
-    model.is_away = False
-    await asyncio.wait_for(asyncio.gather(*responding), 120)
+    async with at_once(respond(responder, each) for each in written) as responding:
+        await eventually(lambda: breaker.is_open and len(model.questions) >= BUSY, within_seconds=60)
+        model.is_away = False
+        await asyncio.wait_for(asyncio.gather(*responding), 120)
     assert await world.rows("SELECT 1 FROM dead_letters") == []
     answered = await world.rows("SELECT thread FROM replies WHERE kind = 'answer' AND status = 'accepted'")
     assert len(answered) == BUSY == len({row["thread"] for row in answered})

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, overload
 from handlers.attempts import Attempts, Handle
 from handlers.breaker import Breaker
 from handlers.call_twilio import CallTwilio
-from handlers.journal import Journal
+from handlers.journal import Journal, patiently
 from handlers.model import Answer, ReplyGenerator
 from handlers.respond import Manner, Responder
 from handlers.send import Sender
@@ -160,8 +160,13 @@ class World:
         return await self.journal().history(state.conversation.id, (), limit=100)
 
     async def rows(self, statement: str) -> list[dict[str, Any]]:
-        async with self.database.transaction(readonly=True) as connection:
-            return [dict(row) for row in await connection.fetch(statement)]
+        """However slow Postgres is: what a test looks at is no part of its law."""
+
+        async def read() -> list[dict[str, Any]]:
+            async with self.database.transaction(readonly=True) as connection:
+                return [dict(row) for row in await connection.fetch(statement)]
+
+        return await patiently(read)
 
     # ------------------------------------------------------------------------------------------------- the handlers
 

@@ -133,6 +133,30 @@ async def test_a_transaction_that_is_cancelled_on_a_silent_connection_ends_soon(
         await database.close()
 
 
+async def test_who_is_cancelled_is_cancelled_though_the_connection_breaks_meanwhile(read_model_url: str) -> None:
+    """Told of an outage instead, whoever waits for the end of one would try on, when its partition is another's already."""
+    async with Proxy(read_model_url) as wire:
+        database, inside = Database(wire.url, max_connections=1), asyncio.Event()
+
+        async def stay() -> None:
+            async with database.transaction(readonly=True):
+                inside.set()
+                await asyncio.Event().wait()
+
+        staying = asyncio.create_task(stay())
+        await inside.wait()
+        wire.hold()
+        staying.cancel()
+        await asyncio.wait([staying], timeout=0.1)
+        assert not staying.done(), "it waits for the transaction to be rolled back"
+        wire.reset()
+        await asyncio.wait([staying], timeout=5)
+        assert staying.cancelled()
+        wire.heal()
+        await asyncio.wait_for(Reader(database).view(0, THREAD), 5)
+        await database.close()
+
+
 async def test_a_full_pool_is_an_outage_and_ends_with_it(read_model_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database_module, "COMMAND_TIMEOUT_SECONDS", 0.2)
     database = Database(read_model_url, max_connections=1)

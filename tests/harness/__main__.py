@@ -5,17 +5,20 @@ import asyncio
 import fnmatch
 import itertools
 import random
+import shlex
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from streams import crash_points
 from tests.harness.campaign import AT_ONCE, KINDS, Campaign, Planned, campaign, fault_named, planned
-from tests.harness.report import table
+from tests.harness.report import LEGEND, family_of, markdown, summary, table
 from tests.harness.servers import servers
 from tests.harness.storm import storm
-from tests.harness.sweep import every_crash
+from tests.harness.sweep import COVERED_ELSEWHERE, every_crash
 from tests.harness.verdict import Verdict
 
 MINUTES = 45.0
@@ -23,31 +26,51 @@ CRASH = "crash"
 OF_EACH_FAULT = 8
 """How many trials of each class of fault one round of the whole sweep holds, each with a seed of its own."""
 
+DESCRIPTION = """
+Breaks real processes on real servers while contacts write, hundreds of times, and judges the end of each.
+
+A trial is a small Prosa of its own: a webhook, two workers, a clock, Redis, Postgres, and a stand-in for Twilio that keeps
+what the phones saw. Five contacts write about twenty messages, something is broken and healed, and when all is quiet a checker
+compares the phones, the log and the read model: nothing that was acknowledged is lost, nothing is answered or sent twice, or
+out of order. What breaks: any process, killed or paused at each crash point at each passing of it; servers, connections,
+Twilio, the model; a log that loses what it had, which is repaired by the real commands.
+
+Each line is a trial, and repeats it with --only. At the end a table counts. What broke a law is listed once more, with the
+folder of its history: log, rows, ledger, outputs. Exit code 0 where no law was broken, 1 where one was, 2 for a wrong option.
+"""
 EXAMPLES = """
 examples:
   make faults                                        everything, for 45 minutes
   make faults ARGS="--seed 7 --minutes 10"           another order of the same, and other contacts
+  make faults ARGS="--list"                          the classes of faults, in a line each
   make faults ARGS="--faults kill-handlers,model-*"  some classes only
-  make faults ARGS='--only "crash sender.called:2 kill seed 7"'   one trial again, as its line says it
+  make faults ARGS="--only 'crash sender.called:2 kill seed 7'"   one trial again, as its line says it
   make faults ARGS="--storm 5"                       one system under faults of all kinds for five minutes
+  make faults ARGS="--markdown table.md"             the table for the docs, by family
 """
 
 
 def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
         prog="python -m tests.harness",
-        description="Break real processes on real servers while contacts write, and let the checker judge each end. "
-        "Exit code 1 if anything was lost, answered or sent twice, or out of order; the history of it is kept.",
+        usage="python -m tests.harness [options], or make faults ARGS='...'",
+        description=DESCRIPTION,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = result.add_argument
-    add("--seed", type=int, default=1, help="of the contacts, the faults and their order")
-    add("--minutes", type=float, default=MINUTES, help="begin no new trial after so long (45)")
-    add("--at-once", type=int, default=AT_ONCE, help="systems at once; they mostly wait (4)")
+    add("--seed", type=int, default=1, help="of the contacts, the faults and their order (default 1)")
+    add("--minutes", type=float, default=MINUTES, help="begin no new trial after so long (default 45)")
+    add("--at-once", type=int, default=AT_ONCE, help="systems at once; they mostly wait (default 4; two where others work too)")
     add("--only", metavar="SPEC", help="one trial, as the line of an earlier run says it")
-    add("--faults", metavar="NAMES", help=f"only these: {', '.join([CRASH, *(fault.name for fault in KINDS)])}")
+    add(
+        "--faults",
+        metavar="NAMES",
+        help="only these classes, with commas; * stands for anything; crash is all crash points",
+    )
+    add("--list", action="store_true", help="show the classes and the crash points, and do nothing")
     add("--storm", type=float, metavar="MINUTES", help="one system under one fault after the other, so long")
+    add("--markdown", type=Path, metavar="FILE", help="write the table there as Markdown too, by family")
     add("--directory", type=Path, help="where histories are kept; a new temporary folder otherwise")
     return result
 
@@ -61,12 +84,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as mistake:
         sys.stderr.write(f"{mistake}\n")
         return 2
+    if arguments.list:
+        _tell("\n".join(_list()))
+        return 0
     directory = arguments.directory or Path(tempfile.mkdtemp(prefix="prosa-faults-"))
     directory.mkdir(parents=True, exist_ok=True)
-    began = time.monotonic()
+    began, finished = time.monotonic(), list[Verdict]()
+    _tell(f"seed {arguments.seed}, {arguments.at_once} systems at once; the history of what breaks a law is kept in {directory}")
 
     async def run() -> list[Verdict]:
-        async with campaign(running, directory, _tell, arguments.at_once) as found:
+        async with campaign(running, directory, _tell, arguments.at_once, finished) as found:
             if only is not None:
                 return await found.run([only])
             if arguments.storm is not None:
@@ -75,13 +102,60 @@ def main(argv: Sequence[str] | None = None) -> int:
             return await _whole(found, points, [Planned(kind, 0) for kind in kinds], arguments.seed, arguments.minutes)
 
     with servers(directory / "servers") as running:
-        verdicts = asyncio.run(run())
-    _tell(f"\n{table(verdicts)}\n")
-    _tell(f"{time.monotonic() - began:.0f} s, seed {arguments.seed}")
-    violated = [verdict for verdict in verdicts if verdict.violations]
-    for verdict in violated:
-        _tell(f"again: make faults ARGS='--only \"{verdict.spec}\"'   history: {verdict.folder}")
-    return 1 if violated else 0
+        try:
+            verdicts = asyncio.run(run())
+        except KeyboardInterrupt:
+            verdicts = finished
+            _tell("\ninterrupted; what was done by then:")
+    has_sweep = CRASH in names and only is None and arguments.storm is None
+    _conclude(verdicts, COVERED_ELSEWHERE if has_sweep else {})
+    command = _command(arguments)
+    if arguments.markdown:
+        arguments.markdown.write_text(markdown(verdicts, command))
+    single = f"; a single trial: {_again(verdicts[-1])}" if verdicts and arguments.storm is None else ""
+    _tell(f"seed {arguments.seed}, {time.monotonic() - began:.0f} s: {command}{single}")
+    return 1 if any(verdict.violations for verdict in verdicts) else 0
+
+
+def _conclude(verdicts: Sequence[Verdict], elsewhere: Mapping[str, str]) -> None:
+    """The table, how to read it, what is not in it, and how to see again what went wrong."""
+    _tell(f"\n{table(verdicts)}\n\n{LEGEND}\n\n{summary(verdicts)}")
+    for point, test in elsewhere.items():
+        _tell(f"The point {point} is covered elsewhere, by {test}.")
+    for verdict in verdicts:
+        if verdict.violations:
+            _tell(f"{_again(verdict)}   history: {verdict.folder}")
+
+
+def _command(arguments: argparse.Namespace) -> str:
+    """What repeats this run; where things are written does not matter."""
+    words = [
+        f"--{name.replace('_', '-')} {shlex.quote(str(value))}"
+        for name, value in vars(arguments).items()
+        if _matters(name, value)
+    ]
+    return f'make faults ARGS="{" ".join(words)}"'
+
+
+def _matters(name: str, value: object) -> bool:
+    return name in ("seed", "minutes", "at_once", "only", "faults", "storm") and value is not None
+
+
+def _again(verdict: Verdict) -> str:
+    return f"make faults ARGS=\"--only '{verdict.spec}'\""
+
+
+def _list() -> Iterator[str]:
+    """Every class, by family; then every crash point."""
+    families = {
+        family_of(fault.name): [each.name for each in KINDS if family_of(each.name) == family_of(fault.name)] for fault in KINDS
+    }
+    for family, names in families.items():
+        yield f"{family}:"
+        yield textwrap.fill(", ".join(names), 120, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+    yield f"{CRASH}, a process killed and paused at each passing of:"
+    yield from (f"  {point:22}  {words}" for point, words in crash_points.POINTS.items())
+    yield from (f"{point} is covered elsewhere, by {test}" for point, test in COVERED_ELSEWHERE.items())
 
 
 def _named(pattern: str) -> list[str]:

@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
@@ -76,6 +76,8 @@ class Campaign:
     trial: Trial
     tell: Callable[[str], None]
     at_once: int = AT_ONCE
+    finished: list[Verdict] = field(default_factory=list)
+    """Every trial that came to its end, also where the run is interrupted."""
 
     async def points(self, seed: int) -> dict[str, int]:
         """How often each point is passed where nothing ends. Raises `AssertionError` where even that goes wrong."""
@@ -103,6 +105,7 @@ class Campaign:
             for each in _until(rest, deadline):
                 verdict = await self._verdict(each)
                 verdicts.append(verdict)
+                self.finished.append(verdict)
                 self._note(verdict, len(verdicts))
 
         await asyncio.gather(*(work() for _ in range(self.at_once)))
@@ -114,9 +117,10 @@ class Campaign:
                 return await self.trial.crash(each.kind, each.seed)
             return await self.trial.fault(each.kind(), each.seed)
         except TROUBLE as trouble:
-            name = f"crash {each.kind.action}" if isinstance(each.kind, Crash) else each.kind.name
             told = (f"hang: {type(trouble).__name__} {trouble}",)
-            return Verdict(str(each), name, has_happened=True, violations=told, folder=str(self.trial.folder(str(each))))
+            return Verdict(
+                str(each), each.kind.name, has_happened=True, violations=told, folder=str(self.trial.folder(str(each)))
+            )
 
     def _note(self, verdict: Verdict, number: int) -> None:
         self.tell(f"{number:5} {verdict.told()}")
@@ -130,12 +134,16 @@ class Campaign:
 
 @asynccontextmanager
 async def campaign(
-    servers: Servers, directory: Path, tell: Callable[[str], None], at_once: int = AT_ONCE
+    servers: Servers,
+    directory: Path,
+    tell: Callable[[str], None],
+    at_once: int = AT_ONCE,
+    finished: list[Verdict] | None = None,
 ) -> AsyncIterator[Campaign]:
-    """With a nursery for as long as this lasts."""
+    """With a nursery for as long as this lasts; who gives `finished` has what was done by then if it is interrupted."""
     with ExitStack() as stack:
         async with nursery(directory / "zygote.txt") as children:
-            yield Campaign(Trial(children, servers, directory, stack), tell, at_once)
+            yield Campaign(Trial(children, servers, directory, stack), tell, at_once, [] if finished is None else finished)
 
 
 def _until(plan: Iterator[Planned], deadline: float) -> Iterator[Planned]:

@@ -40,6 +40,11 @@ class Crash:
     occurrence: int
     action: Action
 
+    @property
+    def name(self) -> str:
+        """Of its class, in a table: `kill at sender.*`."""
+        return f"{self.action} at {self.point.partition('.')[0]}.*"
+
     def __str__(self) -> str:
         return f"{self.point}:{self.occurrence} {self.action}"
 

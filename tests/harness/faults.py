@@ -24,7 +24,8 @@ from random import Random
 from typing import ClassVar
 
 from tests.harness.allowed import HARSH, STRICT, Allowed
-from tests.harness.system import CLOCK, WEBHOOK, Link, System
+from tests.harness.programs import CLOCK, WEBHOOK
+from tests.harness.system import Link, System
 
 
 class Fault(ABC):

@@ -13,7 +13,8 @@ from tests.harness.allowed import HARSH, STRICT
 from tests.harness.catalogue import FAULTS as KINDS
 from tests.harness.catalogue import Kind, Needs, Part, Reach
 from tests.harness.faults import Fault
-from tests.harness.system import SIMULATOR, Link, System
+from tests.harness.programs import SIMULATOR
+from tests.harness.system import Link, System
 
 LINKS = {Part.LOG: Link.LOG, Part.POSTGRES: Link.DATABASE, Part.TWILIO: Link.TWILIO, Part.WEBHOOK: Link.WEBHOOK}
 LOSES_CALLBACKS = {Part.LOG, Part.WEBHOOK, Part.PROCESS}

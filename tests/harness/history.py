@@ -15,7 +15,7 @@ from streams.events import MessageSent as Sent
 from streams.log import Record
 from streams.partitions import entry_id_of_position, position_of_entry_id
 from tests.harness.phone_company import PhoneCompany
-from tests.harness.system import Ended
+from tests.harness.programs import Ended
 
 GROUPS = ("responder", "sender")
 TABLES: Mapping[str, str] = {

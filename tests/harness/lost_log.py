@@ -20,7 +20,8 @@ from tests.harness import own_servers, valkey_faults
 from tests.harness.allowed import LOST_TAIL, Allowed, Fate
 from tests.harness.faults import Fault
 from tests.harness.operator_commands import reconcile, repair_where_needed
-from tests.harness.system import CLOCK, System
+from tests.harness.programs import CLOCK
+from tests.harness.system import System
 from tests.harness.twilio_faults import BY_HAND, BY_THE_CLOCK, NO_PROOF, Healed, nothing_more
 
 UNFOLDED_SECONDS = (0.3, 1.2)

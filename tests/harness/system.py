@@ -6,7 +6,6 @@ What dies is started again at once, as an orchestrator does, and noted. Any conn
 
 import asyncio
 import itertools
-import os
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
@@ -20,16 +19,15 @@ import aiohttp
 import asyncpg
 from redis.asyncio import Redis
 
-from settings import Settings
 from simulator.servers import free_port
 from tests.harness.crashes import Crash
 from tests.harness.nursery import Child, Nursery
 from tests.harness.phone_company import PhoneCompany
+from tests.harness.programs import CLOCK, QUICK, QUICK_DELIVERY, SIMULATOR, WEBHOOK, Ended, Program
+from tests.harness.programs import clean_environment as clean_environment
 from tests.harness.proxy import Proxy
 from tests.harness.servers import Servers, Stores
 
-ACCOUNT, TOKEN = "AC" + "5" * 32, "a token of thirty-two characters or more"
-WEBHOOK, CLOCK, SIMULATOR = "webhook", "clock", "simulator"
 POINTS = "points"
 START_SECONDS, STOP_SECONDS = 30.0, 20.0
 IDLE_SECONDS = 2.0
@@ -38,20 +36,6 @@ QUICK_DEATH_SECONDS = 1.0
 """A process that lived shorter than this is started again only after as long: what cannot start must not spin."""
 
 T = TypeVar("T")
-
-QUICK = {
-    "STREAM_PARTITIONS": "4",
-    "LEASE_SECONDS": "2",
-    "TWILIO_TIMEOUT_SECONDS": "1",
-    "REPLY_QUIET_SECONDS": "0.3",
-    "SEND_PROOF_SECONDS": "1",
-    "CLOCK_TICK_SECONDS": "2",
-    "RETRY_BASE_SECONDS": "0.1",
-    "RETRY_MAX_SECONDS": "1",
-    "METRICS_PORT": "0",
-    "AI_MODEL": "offline",
-}
-"""Everything that waits waits little."""
 
 
 class Link(StrEnum):
@@ -63,32 +47,6 @@ class Link(StrEnum):
     """From us to Twilio."""
     WEBHOOK = "webhook"
     """From Twilio to us."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """A process that ended without being asked: which, with what code (minus the signal), and when, by the monotonic clock."""
-
-    name: str
-    code: int
-    at: float
-
-
-@dataclass
-class Program:
-    """One of the processes, which may have been started several times."""
-
-    name: str
-    arguments: tuple[str, ...]
-    environment: Mapping[str, str]
-    child: Child | None = None
-    is_wanted: bool = False
-    watching: "asyncio.Task[None] | None" = None
-
-    @property
-    def running(self) -> Child:
-        assert self.child is not None, f"{self.name} was never started"
-        return self.child
 
 
 @dataclass
@@ -143,7 +101,7 @@ class System:
         """Everything started and ready; whatever happens, nothing of it is left."""
         async with AsyncExitStack() as stack:
             await self._connect(stack)
-            self._plan()
+            self.programs = self._programs()
             stack.push_async_callback(self.stop_all)
             await asyncio.gather(*(self.start(name) for name in self.programs))
             await eventually(self.is_ready, START_SECONDS, f"{self.directory} is ready")
@@ -165,34 +123,31 @@ class System:
         self.database = await stack.enter_async_context(pool)
         self.web = await stack.enter_async_context(_session(targets[Link.WEBHOOK]))
 
-    def _plan(self) -> None:
+    def _programs(self) -> dict[str, Program]:
+        """Each as production starts it; what they are told differs only in addresses and in how long everything waits."""
         public = f"http://127.0.0.1:{self.webhook_port}"
+        inbound = f"{public}/webhooks/twilio/messages{self.inbound_rules}"
+        rewrite = f"{public}={self._urls[Link.WEBHOOK].rstrip('/')}"
+        ledger = str(self.directory / "ledger.jsonl")
+        simulator = ("simulator", "--port", str(self.simulator_port), "--inbound-url", inbound, "--rewrite", rewrite)
+        commands = {
+            SIMULATOR: (*simulator, "--ledger", ledger, "--seed", str(self.seed), *QUICK_DELIVERY),
+            WEBHOOK: ("uvicorn", "webhook:app", "--port", str(self.webhook_port)),
+            **dict.fromkeys(self.handler_names, ("faststream", "run", "handlers:app")),
+            CLOCK: ("faststream", "run", "handlers:clock"),
+        }
         environment = clean_environment(
             **{
                 **QUICK,
-                "TWILIO_ACCOUNT_SID": ACCOUNT,
-                "TWILIO_AUTH_TOKEN": TOKEN,
                 "PUBLIC_BASE_URL": public,
                 "TWILIO_API_URL": self._urls[Link.TWILIO],
                 "OPENAI_BASE_URL": f"http://127.0.0.1:{self.simulator_port}/model/v1",
-                "OPENAI_API_KEY": "any",
                 "REDIS_URL": self._urls[Link.LOG],
                 "DATABASE_URL": self._urls[Link.DATABASE],
                 **self.settings,
             }
         )
-        inbound = f"{public}/webhooks/twilio/messages{self.inbound_rules}"
-        rewrite = f"{public}={self._urls[Link.WEBHOOK].rstrip('/')}"
-        ledger = str(self.directory / "ledger.jsonl")
-        delays = ("--sent-after", "0.05", "--delivered-after", "0.05", "--read-after", "0.1")
-        simulator = ("simulator", "--port", str(self.simulator_port), "--inbound-url", inbound, "--rewrite", rewrite)
-        commands = {
-            SIMULATOR: (*simulator, "--ledger", ledger, "--seed", str(self.seed), *delays),
-            WEBHOOK: ("uvicorn", "webhook:app", "--port", str(self.webhook_port)),
-            **dict.fromkeys(self.handler_names, ("faststream", "run", "handlers:app")),
-            CLOCK: ("faststream", "run", "handlers:clock"),
-        }
-        self.programs = {name: Program(name, command, environment) for name, command in commands.items()}
+        return {name: Program(name, command, environment) for name, command in commands.items()}
 
     async def start(self, name: str) -> None:
         """Start it, and again whenever it ends, until it is stopped."""
@@ -298,12 +253,6 @@ class System:
 def _session(url: str) -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(keepalive_timeout=IDLE_SECONDS)
     return aiohttp.ClientSession(url, trust_env=False, connector=connector)
-
-
-def clean_environment(**settings: str) -> dict[str, str]:
-    """Ours without any setting of Prosa's, and these."""
-    ours = {name.upper() for name in Settings.model_fields}
-    return {name: value for name, value in os.environ.items() if name.upper() not in ours} | settings
 
 
 async def eventually(look: Callable[[], Awaitable[T]], seconds: float, what: str) -> T:

@@ -16,7 +16,7 @@ from streams.log import Record
 from tests.harness.allowed import STRICT, Allowed, Fate
 from tests.harness.checker import violations
 from tests.harness.history import Accepted, Attempt, History, Row, Written
-from tests.harness.system import Ended
+from tests.harness.programs import Ended
 from tests.projections.read_model import PARTITIONS, Expected, Log, thread_in
 
 ANA_THREAD, BIA_THREAD = thread_in(0), thread_in(1)

@@ -10,7 +10,8 @@ import pytest
 from tests.acceptance.processes import descendants
 from tests.harness.crashes import EXIT_CODE, Action, Crash, fired, passings
 from tests.harness.nursery import Child, Nursery, nursery
-from tests.harness.system import clean_environment, eventually
+from tests.harness.programs import clean_environment
+from tests.harness.system import eventually
 
 SECONDS = 20.0
 PROGRAM = """

@@ -61,7 +61,7 @@ class Trial:
                 await waking
                 await asyncio.sleep(WOKEN_SECONDS)
                 history = await self.settled(system, scene.allowed)
-            return judged(spec, f"crash {crash.action}", history, scene.allowed, begun.at if begun else None, system)
+            return judged(spec, crash.name, history, scene.allowed, begun.at if begun else None, system)
 
     async def fault(self, fault: Fault, seed: int) -> Verdict:
         """Something is broken while contacts write, and healed."""

@@ -18,7 +18,8 @@ from tests.harness.allowed import STRICT, Allowed, Fate
 from tests.harness.faults import Fault
 from tests.harness.haste import LEFT_TO_THE_WEBHOOK_SECONDS
 from tests.harness.operator_commands import reconcile
-from tests.harness.system import CLOCK, System, eventually
+from tests.harness.programs import CLOCK
+from tests.harness.system import System, eventually
 from tests.harness.twilio_plans import Plan, create, failing, listing, lost, model, of_callbacks, of_inbound, of_model
 
 HAPPENS_SECONDS, LATE_CONTACTS = 5.0, 5

@@ -14,16 +14,19 @@ from handlers.alone import waiting
 from handlers.attempts import DEATHS_ALONE, Attempts, Handle
 from handlers.breaker import FAILURES_IN_A_ROW, Breaker
 from handlers.model import ModelFailed
-from handlers.respond import GroupPaused
+from handlers.respond import RESPONDER_EVENTS, GroupPaused
 from handlers.turn import TurnLimits
 from handlers.twilio_answers import TooManyRequests
 from projections.changes import RESPONDER, SENDER
 from projections.state import ReplyStatus
+from streams.consumer import GroupConsumer
 from streams.delivery import Delivery
+from streams.engines.memory import MemoryOwnership
 from streams.errors import ConfigurationError, LeaseLost
 from streams.events import AttemptFailed, EventDeadLettered, RedriveRequested, SendStarted
 from streams.leaving import OF_THIS_WORK, Leaving
 from streams.retry import RetryPolicy
+from streams.suspicion import ISOLATE_AFTER
 from telemetry import thread_hash
 from tests.handlers.world import QUICK, Model, World, Written, eventually, thread_of
 
@@ -455,6 +458,27 @@ async def test_who_is_cut_off_where_a_killer_is_looked_for_counts_nothing(world:
     for _ in range(OFTEN):
         await cut_off(world.attempts(end_the_process), await taken_over(world, written))
     assert await is_innocent(world, await taken_over(world, written))
+
+
+async def test_a_group_that_loses_or_gives_back_a_partition_takes_its_start_back(world: World) -> None:
+    partition, ownership, is_running = (await world.write(ANA)).at.partition, MemoryOwnership(), asyncio.Event()
+
+    async def hang(_: Delivery) -> None:
+        is_running.set()
+        await asyncio.Event().wait()
+
+    async def told() -> list[str]:
+        return [fact.name for fact in await world.facts(ANA, "attempt.started", "attempt.paused")]
+
+    consumer = GroupConsumer(world.log, ownership, group=RESPONDER, names=RESPONDER_EVENTS, drain_seconds=0.01)
+    await consumer.start(world.attempts(hang).run)
+    for takeover in range(1, ISOLATE_AFTER + 2):
+        ownership.gain(partition, is_graceful=takeover > ISOLATE_AFTER)
+        await eventually(is_running.is_set)
+        is_running.clear()
+        await (ownership.lose(partition) if takeover <= ISOLATE_AFTER else ownership.give_back(partition))
+        assert await told() == ["attempt.started", "attempt.paused"] * max(0, takeover - ISOLATE_AFTER + 1)
+    await consumer.stop()
 
 
 async def test_a_graceful_stop_where_a_killer_is_looked_for_counts_nothing(world: World) -> None:

@@ -10,6 +10,7 @@ import tracing
 from handlers.measured import count_outcome
 from handlers.outcome_lines import tell
 from handlers.spans import appended_as, recorded
+from handlers.watch import Watch
 from projections.progress import Progress
 from projections.reader import Line, Reader, View
 from streams import leaving
@@ -131,6 +132,7 @@ class Journal:
         self._reader = reader
         self._source = source
         self._patience = Patience()
+        self.watch = Watch(lambda threads: self._read(lambda: reader.versions(threads)))
 
     def partition_of(self, thread: str) -> int:
         return partition_of_subject(thread, self._log.partitions)

@@ -1,6 +1,6 @@
 """What handlers read: a thread's state together with how new it is."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from projections.database import Database, sql
@@ -47,6 +47,11 @@ class Reader:
             row["appended_at_ms"] + row["clock_offset_ms"],
             row["appended_at_ms"],
         )
+
+    async def versions(self, threads: Collection[str]) -> Mapping[str, str]:
+        """Who wrote the state of each of these threads last, as Postgres numbers its transactions."""
+        async with self._database.transaction(readonly=True) as connection:
+            return {row["thread"]: row["version"] for row in await connection.fetch(sql("versions_of_threads"), list(threads))}
 
     async def history(self, conversation_id: str, unanswered: Iterable[str], *, limit: int) -> Sequence[Line]:
         """The newest `limit` messages of a conversation and all unanswered ones, in the order of the log."""

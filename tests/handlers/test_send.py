@@ -436,7 +436,7 @@ async def test_what_was_sent_by_whoever_is_not_sent_again(world: World) -> None:
 
 async def test_a_person_who_takes_over_does_not_wait_for_the_pause_of_the_ai(world: World, monkeypatch: Any) -> None:
     """Twilio asked for minutes of patience before the AI's words; those are withdrawn, and the person's come next."""
-    monkeypatch.setattr("handlers.waiting.LOOK_AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr("handlers.watch.LOOK_AGAIN_SECONDS", 0.05)
     world.twilio.script = [TooManyRequests(20429, 600.0)]
     sending = asyncio.create_task(send(world.sender(), await world.answered(ANA, "the AI's")))
     await eventually(lambda: has_facts(world, "send.disproved"))
@@ -447,7 +447,7 @@ async def test_a_person_who_takes_over_does_not_wait_for_the_pause_of_the_ai(wor
 
 
 async def test_what_comes_in_meanwhile_does_not_shorten_the_pause_that_twilio_asked_for(world: World, monkeypatch: Any) -> None:
-    monkeypatch.setattr("handlers.waiting.LOOK_AGAIN_SECONDS", 0.02)
+    monkeypatch.setattr("handlers.watch.LOOK_AGAIN_SECONDS", 0.02)
     world.twilio.script = [TooManyRequests(20429, 0.4)]
     sending = asyncio.create_task(send(world.sender(), await world.answered(ANA, "Hello.")))
     await eventually(lambda: has_facts(world, "send.disproved"))

@@ -366,6 +366,17 @@ def test_after_a_loss_the_checker_finds(breach: str) -> None:
     assert law in told(inject(after_a_loss()), LOST_TAIL)
 
 
+def test_what_a_repair_wrote_is_compared_with_the_archive_entry_by_entry() -> None:
+    """Not every event shows in a row."""
+    first, second, *rest = after_a_loss().records
+    less = violations(replace(after_a_loss(), records=[second, *rest]), LOST_TAIL)
+    assert any("of generation 1 is not in the log" in violation for violation in less)
+    turned = violations(replace(after_a_loss(), records=[second, first, *rest]), LOST_TAIL)
+    assert any("was folded later than what stands before it" in violation for violation in turned)
+    inside = replace(clean(), records=clean().records[:-1])
+    assert any("is not in the log" in violation for violation in violations(inside))
+
+
 def test_what_is_fetched_is_answered_in_its_place_in_the_log() -> None:
     """Also where no webhook ever brought it."""
     history = replace(after_a_loss(), ends=[], records=told_by_one_generation(after_a_loss()))

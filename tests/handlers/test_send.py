@@ -373,13 +373,15 @@ async def test_a_lease_that_is_renewed_in_time_is_waited_for(world: World) -> No
 
 async def test_a_call_that_could_only_begin_late_is_not_made_under_its_old_attempt(world: World) -> None:
     """Postgres was away between the start and the call: whoever settles would believe that the call has long ended."""
-    journal = world.journal()
-    record, slow = journal.record, [0.3]
+    journal, loop = world.journal(), asyncio.get_running_loop()
+    record, slow = journal.record, ["the first start"]
 
     async def late(data: Any, **place: Any) -> Any:
         view = await record(data, **place)
         if data.name == "send.started" and slow:
-            await asyncio.sleep(slow.pop())
+            slow.clear()
+            too_late = loop.time() + 0.2
+            await eventually(lambda: loop.time() > too_late)
         return view
 
     journal.record = late  # type: ignore[method-assign]

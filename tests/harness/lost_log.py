@@ -18,6 +18,7 @@ from typing import Any, ClassVar, TypeAlias
 from streams.engines.redis_keys import stream_key
 from tests.harness import own_servers, valkey_faults
 from tests.harness.allowed import LOST_TAIL, Allowed, Fate
+from tests.harness.append_only_file import cut_appends
 from tests.harness.faults import Fault
 from tests.harness.operator_commands import reconcile, repair_where_needed
 from tests.harness.programs import CLOCK
@@ -53,7 +54,7 @@ async def tail_cut(system: System, random: Random) -> str:
     assert system.servers.valkey is not None
     share = random.choice(SHARES)
     await own_servers.kill(system.servers.valkey)
-    lost, of = valkey_faults.cut_appends(system.servers.valkey, system.stores.redis_url, share)
+    lost, of = cut_appends(system.servers.valkey, system.stores.redis_url, share)
     await own_servers.start(system.servers.valkey)
     return f"{lost} of {of} appends cut off"
 

@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from simulator.servers import EmbeddedValkey, free_port
 from tests.harness import valkey_faults as faults
+from tests.harness.append_only_file import cut_appends
 from tests.harness.own_servers import kill, start
 from tests.streams.conftest import eventually
 
@@ -200,7 +201,7 @@ async def test_of_one_database_a_share_of_the_appends_is_cut_off(tmp_path: Path)
             for share, lost in ((0.0, 1), (0.25, share_of_the_rest), (1.0, ACKNOWLEDGED - 1 - share_of_the_rest)):
                 left = await client.xlen(STREAM)
                 await kill(valkey)
-                assert faults.cut_appends(valkey, ours, share) == (lost, left)
+                assert cut_appends(valkey, ours, share) == (lost, left)
                 await start(valkey)
                 assert await client.xrange(STREAM) == before[: left - lost]
             assert await other.xlen(STREAM) == 1

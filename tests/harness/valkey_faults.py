@@ -6,23 +6,20 @@ and starts our own. Give the server's own URL, not a proxy's. After healing, eve
 by those whose docstring begins with "Loses"; and what was configured is as it was.
 """
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
 
 from simulator.servers import EmbeddedValkey, free_port
+from tests.harness.append_only_file import newest_part
 from tests.harness.own_servers import begin_to_start, kill, killed, shut_down, start
 from tests.harness.process_faults import family_of, stopped
 from tests.streams.conftest import eventually
 
 __all__ = [
     "configured",
-    "cut_appends",
     "cut_tail",
     "delete_stream",
     "destroy_group",
@@ -153,64 +150,13 @@ async def cut_tail(valkey: EmbeddedValkey, lost_bytes: int = 0, percent: float =
     A power cut, or a failover to a replica that lagged. Killed, cut, started again; returns how many bytes went.
     """
     await kill(valkey)
-    newest = _newest_part(valkey)
+    newest = newest_part(valkey)
     size = newest.stat().st_size
     lost = min(size, max(lost_bytes, int(size * percent / 100)))
     with newest.open("r+b") as file:
         file.truncate(size - lost)
     await start(valkey)
     return lost
-
-
-def cut_appends(valkey: EmbeddedValkey, url: str, share: float) -> tuple[int, int]:
-    """
-    Loses the last appends to the streams of this URL's database, while the server is down: a share of them, one at least.
-
-    Whatever stands after the first of them in the file, of any database, goes too. Returns how many went, and of how many
-    since the database was emptied last.
-    """
-    file = _newest_part(valkey)
-    places = _appends(file.read_bytes(), int(urlsplit(url).path.strip("/") or 0))
-    lost = min(len(places), max(1, round(len(places) * share)))
-    if lost:
-        os.truncate(file, places[-lost])
-    return lost, len(places)
-
-
-def _appends(commands: bytes, database: int) -> list[int]:
-    """Where each append to this database begins in an append-only file, since the last command that emptied the database."""
-    places: list[int] = []
-    place, selected = 0, 0
-    while place < len(commands):
-        begin, words = place, []
-        if commands[place : place + 1] == b"#":  # a time stamp
-            place = commands.index(b"\r\n", place) + 2
-            continue
-        count, place = _number(commands, place)
-        for _ in range(count):
-            length, place = _number(commands, place)
-            words.append(commands[place : place + length])
-            place += length + 2
-        match words[0].upper():
-            case b"SELECT":
-                selected = int(words[1])
-            case b"FLUSHALL":
-                places.clear()
-            case b"FLUSHDB" if selected == database:
-                places.clear()
-            case b"XADD" if selected == database:
-                places.append(begin)
-    return places
-
-
-def _number(commands: bytes, place: int) -> tuple[int, int]:
-    """The number in the line here, after its first letter, and where the next line begins."""
-    end = commands.index(b"\r\n", place)
-    return int(commands[place + 1 : end]), end + 2
-
-
-def _newest_part(valkey: EmbeddedValkey) -> Path:
-    return max(valkey.directory.path.glob("appendonlydir/*.incr.aof"), key=lambda path: int(path.name.split(".")[-3]))
 
 
 async def flush_server(url: str) -> None:

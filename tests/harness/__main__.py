@@ -23,6 +23,8 @@ from tests.harness.verdict import Verdict
 
 MINUTES = 45.0
 CRASH = "crash"
+INTERRUPTED = 130
+"""The exit code, as a shell has it."""
 OF_EACH_FAULT = 8
 """How many trials of each class of fault one round of the whole sweep holds, each with a seed of its own."""
 
@@ -36,7 +38,8 @@ out of order. What breaks: any process, killed or paused at each crash point at 
 Twilio, the model; a log that loses what it had, which is repaired by the real commands.
 
 Each line is a trial, and repeats it with --only. At the end a table counts. What broke a law is listed once more, with the
-folder of its history: log, rows, ledger, outputs. Exit code 0 where no law was broken, 1 where one was, 2 for a wrong option.
+folder of its history: log, rows, ledger, outputs. Exit code 0 where no law was broken, 1 where one was, 2 for a wrong
+option, 130 after Ctrl-C.
 """
 EXAMPLES = """
 examples:
@@ -89,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     directory = arguments.directory or Path(tempfile.mkdtemp(prefix="prosa-faults-"))
     directory.mkdir(parents=True, exist_ok=True)
-    began, finished = time.monotonic(), list[Verdict]()
+    began, finished, is_interrupted = time.monotonic(), list[Verdict](), False
     _tell(f"seed {arguments.seed}, {arguments.at_once} systems at once; the history of what breaks a law is kept in {directory}")
 
     async def run() -> list[Verdict]:
@@ -105,7 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             verdicts = asyncio.run(run())
         except KeyboardInterrupt:
-            verdicts = finished
+            verdicts, is_interrupted = finished, True
             _tell("\ninterrupted; what was done by then:")
     has_sweep = CRASH in names and only is None and arguments.storm is None
     _conclude(verdicts, COVERED_ELSEWHERE if has_sweep else {})
@@ -114,7 +117,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.markdown.write_text(markdown(verdicts, command))
     single = f"; a single trial: {_again(verdicts[-1])}" if verdicts and arguments.storm is None else ""
     _tell(f"seed {arguments.seed}, {time.monotonic() - began:.0f} s: {command}{single}")
-    return 1 if any(verdict.violations for verdict in verdicts) else 0
+    if any(verdict.violations for verdict in verdicts):
+        return 1
+    return INTERRUPTED if is_interrupted else 0
 
 
 def _conclude(verdicts: Sequence[Verdict], elsewhere: Mapping[str, str]) -> None:

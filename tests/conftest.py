@@ -7,6 +7,7 @@ the first are emptied, and the user of the second makes and drops databases.
 
 import itertools
 import os
+import signal
 from collections.abc import AsyncIterator, Generator, Iterator
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
@@ -22,6 +23,12 @@ REDIS_DATABASES = 16
 _redis_numbers = itertools.cycle(range(1, REDIS_DATABASES))
 
 NO_BROWSER = "browser tests skipped: no Chromium; apt-get install chromium"
+
+
+def pytest_configure() -> None:
+    """What a shell starts in the background ignores Ctrl-C, and so would every process that a test starts and interrupts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -216,5 +216,10 @@ async def prosa(*arguments: str, directory: Path, **settings: str) -> tuple[int,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    output, _ = await asyncio.wait_for(process.communicate(), COMMAND_SECONDS)
+    try:
+        output, _ = await asyncio.wait_for(process.communicate(), COMMAND_SECONDS)
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
     return process.returncode or 0, re.sub(r"\x1b\[[0-9;]*m", "", output.decode())

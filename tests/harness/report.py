@@ -82,8 +82,8 @@ def summary(verdicts: Sequence[Verdict]) -> str:
     happened = _happened(verdicts)
     acked, violated = sum(each.acked for each in happened), sum(bool(each.violations) for each in happened)
     told = [f"{violated} of {len(happened)} trials, with {acked:,} acknowledged messages, broke a law."]
-    if acked and not violated:
-        told.append(f"With 95 % confidence that is fewer than {10_000 * CONFIDENCE / acked:.1f} messages in 10,000 (3/N).")
+    if happened and not violated:
+        told.append(f"With 95 % confidence fewer than {1000 * CONFIDENCE / len(happened):.1f} faults in 1,000 do (3/N).")
     if fetched := sum(each.fetched for each in happened):
         told.append(f"Messages that were acknowledged, lost with the log, fetched from Twilio and answered: {fetched}.")
     if unreached := len(verdicts) - len(happened):

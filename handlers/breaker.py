@@ -33,7 +33,7 @@ STREAKS_KEPT = 10_000
 
 @dataclass(slots=True)
 class _Streak:
-    """The failures of one event since it succeeded last; `successes` are those of others when it was last known to fail."""
+    """The failures of one event since it succeeded last; `successes` are those of others when it failed last."""
 
     began_at: float
     successes: int
@@ -44,7 +44,7 @@ class _Streak:
         self.failures += 1
         if begun is not None and begun > self.successes:
             self.witnessed += 1
-            self.successes = successes
+        self.successes = successes
 
 
 class Breaker:

@@ -162,6 +162,20 @@ async def test_the_success_that_ends_an_outage_condemns_nobody_who_was_at_it() -
     assert not breaker.is_poison("one", 1)
 
 
+async def test_a_success_during_a_try_witnesses_neither_that_try_nor_the_next() -> None:
+    """Nothing succeeded between the failure of that try and the beginning of the next."""
+    breaker = Breaker("test", pause_seconds=60)
+    try_in_vain(breaker, "one")
+    begun = breaker.begin()
+    breaker.succeeded("another")
+    breaker.failed("x", "one", "its thread", begun)
+    try_in_vain(breaker, "one")
+    assert not breaker.is_poison("one", 1)
+    breaker.succeeded("another")
+    try_in_vain(breaker, "one")
+    assert breaker.is_poison("one", 1)
+
+
 async def test_many_successes_between_two_tries_witness_one() -> None:
     breaker = Breaker("test", pause_seconds=60)
     try_in_vain(breaker, "one")

@@ -7,6 +7,8 @@ from contextvars import Context
 from dataclasses import dataclass, field
 
 from streams.cancellation import end
+from streams.outage import place_of
+from telemetry import log
 
 LOOK_AGAIN_SECONDS = 2.0
 """A person who takes over waits no longer than this for a pause that is not theirs."""
@@ -42,9 +44,8 @@ class Watch:
         """What is set at a change; whoever has seen it clears it."""
         waiter = _Waiter(thread)
         self._waiters.add(waiter)
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._look_on(), name="watch threads", context=Context())
-            self._looking.add_done_callback(self._looked)
+        if self._looking is None:
+            self._begin_looking()
         try:
             yield waiter.changed
         finally:
@@ -53,8 +54,12 @@ class Watch:
                 looking, self._looking = self._looking, None
                 await end([looking])
 
-    async def _look_on(self) -> None:
+    def _begin_looking(self) -> None:
         """Of nobody's work: where one of those who wait gives its partition back, the others go on being told."""
+        self._looking = asyncio.create_task(self._look_on(), name="watch threads", context=Context())
+        self._looking.add_done_callback(self._looked, context=Context())
+
+    async def _look_on(self) -> None:
         while True:
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
             waiters = list(self._waiters)
@@ -63,7 +68,15 @@ class Watch:
                 waiter.see(versions.get(waiter.thread))
 
     def _looked(self, looking: asyncio.Task[None]) -> None:
-        """Whatever ended it, those who wait look for themselves, and are told by that."""
-        if not looking.cancelled() and looking.exception():
-            for waiter in self._waiters:
-                waiter.changed.set()
+        """
+        Whatever ended it while somebody waits, those who wait look for themselves, are told by that, and it begins again.
+
+        What is fatal, or a defect, is so to them as well: their own look raises it, and the branch of the error decides there.
+        """
+        if looking is not self._looking:
+            return
+        error = (None if looking.cancelled() else looking.exception()) or asyncio.CancelledError()
+        log.error("watch.failed", error=type(error).__name__, at=place_of(error))
+        for waiter in self._waiters:
+            waiter.changed.set()
+        self._begin_looking()

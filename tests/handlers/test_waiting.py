@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from handlers.decide import next_send
 from handlers.waiting import wait_for_step
@@ -19,6 +20,7 @@ from tests.handlers.world import World, eventually, thread_of
 
 MANY = 100
 ANA, BEA = thread_of(1), thread_of(2)
+CANARY = "what the database said"
 
 
 @pytest.fixture(autouse=True)
@@ -32,12 +34,14 @@ class Threads:
 
     versions: dict[str, str] = field(default_factory=dict)
     looks: list[int] = field(default_factory=list)
-    failure: Exception | None = None
+    failure: BaseException | None = None
+    """Of the next look."""
 
     async def look(self, threads: Collection[str]) -> Mapping[str, str]:
         self.looks.append(len(threads))
-        if self.failure:
-            raise self.failure
+        failure, self.failure = self.failure, None
+        if failure:
+            raise failure
         async with leaving.limited(0.0):
             await asyncio.sleep(0)
         return {thread: self.versions[thread] for thread in threads if thread in self.versions}
@@ -144,8 +148,18 @@ async def test_who_gives_its_partition_back_waits_no_longer_and_ends_the_looking
         await asyncio.wait_for(of_bea.wait(), 5)
 
 
-async def test_where_nobody_can_look_each_looks_for_itself() -> None:
+@pytest.mark.parametrize("failure", [ConfigurationError("DATABASE_URL"), ValueError(CANARY), asyncio.CancelledError()])
+async def test_where_nobody_can_look_each_looks_for_itself(failure: BaseException) -> None:
+    """It is told in one line without what the error says, and what changes afterwards is told as ever."""
     threads = Threads({ANA: "1"})
     async with seen(Watch(threads.look), ANA) as changed:
-        threads.failure = ConfigurationError("DATABASE_URL")
+        with capture_logs() as lines:
+            threads.failure = failure
+            await asyncio.wait_for(changed.wait(), 5)
+        assert [(line["event"], line["error"]) for line in lines] == [("watch.failed", type(failure).__name__)]
+        assert CANARY not in str(lines)
+        changed.clear()
+        await threads.looked_at_again()
+        assert not changed.is_set()
+        threads.versions[ANA] = "2"
         await asyncio.wait_for(changed.wait(), 5)

@@ -106,14 +106,14 @@ class Responder:
                     view = await self._wait_for_quiet(thread, view)
                 if to_answer(view.state, message) and await self._breaker.admit():
                     view = await self._journal.look(thread)
-                state, waiting = view.state, to_answer(view.state, message)
-                if not waiting or state is None:
+                state, unanswered = view.state, to_answer(view.state, message)
+                if not unanswered or state is None:
                     _tell_silence(state, message)
                     return
                 if is_too_late_to_answer(state, view.log_time_ms):
-                    view = await self._too_late(cause, thread, waiting)
+                    view = await self._too_late(cause, thread, unanswered)
                 else:
-                    view = await self._take_turn(cause, state, waiting, is_final=rounds >= FINAL_ROUND)
+                    view = await self._take_turn(cause, state, unanswered, is_final=rounds >= FINAL_ROUND)
 
     @traced("quiet window")
     async def _wait_for_quiet(self, thread: str, view: View) -> View:
@@ -127,14 +127,14 @@ class Responder:
                 break
         return view
 
-    async def _too_late(self, cause: Event, thread: str, waiting: Sequence[Unanswered]) -> View:
+    async def _too_late(self, cause: Event, thread: str, unanswered: Sequence[Unanswered]) -> View:
         """Nothing that a model says could be sent; sent round again once the contact has written, the messages are answered."""
         error = Rejection.WINDOW_CLOSED.value
         log.warning("reply.failed", error=error, attempts=0)
         failed = ReplyFailed(
             reply=str(ULID()),
-            first_event=waiting[0].event,
-            last_event=waiting[-1].event,
+            first_event=unanswered[0].event,
+            last_event=unanswered[-1].event,
             error=error,
             attempts=0,
             fingerprint=f"{RESPONDER}:{error}",
@@ -143,51 +143,51 @@ class Responder:
         )
         return await self._journal.record(failed, cause=cause, thread=thread)
 
-    async def _take_turn(self, cause: Event, state: ThreadState, waiting: Sequence[Unanswered], *, is_final: bool) -> View:
+    async def _take_turn(self, cause: Event, state: ThreadState, unanswered: Sequence[Unanswered], *, is_final: bool) -> View:
         conversation = state.conversation.id if state.conversation else ""
-        lines = await self._journal.history(conversation, [message.event for message in waiting], limit=HISTORY_MESSAGES)
-        question = question_of(state, lines, waiting)
+        lines = await self._journal.history(conversation, [message.event for message in unanswered], limit=HISTORY_MESSAGES)
+        question = question_of(state, lines, unanswered)
         reached("responder.asking")
         begun, was_paused = self._breaker.begin(), self._breaker.is_open
         try:
-            async with typing_shown(self._show_typing, newest_sid(lines, waiting)):
+            async with typing_shown(self._show_typing, newest_sid(lines, unanswered)):
                 answer = await answer_with_retries(self._models, question, limits=self._manner.limits)
             reached("responder.asked")
         except TurnFailed as failed:
-            self._breaker.failed(failed.error, waiting[0].event, state.thread, begun)
-            is_their_fault = not was_paused and self._is_their_fault(waiting, failed)
-            return await self._failed(cause, state.thread, waiting, failed, gives_up=is_their_fault)
-        self._breaker.succeeded(waiting[0].event)
-        return await self._journal.record(_reply(answer, waiting, is_final), cause=cause, thread=state.thread)
+            self._breaker.failed(failed.error, unanswered[0].event, state.thread, begun)
+            is_their_fault = not was_paused and self._is_their_fault(unanswered, failed)
+            return await self._failed(cause, state.thread, unanswered, failed, gives_up=is_their_fault)
+        self._breaker.succeeded(unanswered[0].event)
+        return await self._journal.record(_reply(answer, unanswered, is_final), cause=cause, thread=state.thread)
 
     async def _failed(
-        self, cause: Event, thread: str, waiting: Sequence[Unanswered], failed: TurnFailed, *, gives_up: bool
+        self, cause: Event, thread: str, unanswered: Sequence[Unanswered], failed: TurnFailed, *, gives_up: bool
     ) -> View:
         """Give the messages up, or tell the contact and raise `GroupPaused`, so that they are tried again after a pause."""
         log.warning("reply.failed" if gives_up else "reply.postponed", error=failed.error, attempts=failed.attempts)
-        failure = self._failure(waiting, failed, gives_up=gives_up)
+        failure = self._failure(unanswered, failed, gives_up=gives_up)
         if gives_up:
-            self._breaker.forget(waiting[0].event)
+            self._breaker.forget(unanswered[0].event)
             return await self._journal.record(failure, cause=cause, thread=thread)
-        if failure.sentence and self._breaker.is_first(waiting[0].event):
+        if failure.sentence and self._breaker.is_first(unanswered[0].event):
             await self._journal.record(failure, cause=cause, thread=thread)
         raise GroupPaused(RESPONDER)
 
-    def _is_their_fault(self, waiting: Sequence[Unanswered], failed: TurnFailed) -> bool:
+    def _is_their_fault(self, unanswered: Sequence[Unanswered], failed: TurnFailed) -> bool:
         """The oldest of them stands for all."""
         match failed.blame:
             case Blame.MESSAGE:
                 return not self._breaker.is_open
             case Blame.PROVIDER:
-                return self._breaker.is_poison(waiting[0].event, WITNESSED_TURNS)
+                return self._breaker.is_poison(unanswered[0].event, WITNESSED_TURNS)
             case Blame.ACCOUNT:
-                return self._breaker.has_lasted_too_long(waiting[0].event)
+                return self._breaker.has_lasted_too_long(unanswered[0].event)
 
-    def _failure(self, waiting: Sequence[Unanswered], failed: TurnFailed, *, gives_up: bool) -> ReplyFailed:
+    def _failure(self, unanswered: Sequence[Unanswered], failed: TurnFailed, *, gives_up: bool) -> ReplyFailed:
         return ReplyFailed(
             reply=str(ULID()),
-            first_event=waiting[0].event,
-            last_event=waiting[-1].event,
+            first_event=unanswered[0].event,
+            last_event=unanswered[-1].event,
             error=failed.error,
             attempts=failed.attempts,
             fingerprint=failed.fingerprint,
@@ -201,11 +201,11 @@ def _tell_silence(state: ThreadState | None, message: str | None) -> None:
         log.info("not answered", reason=reason)
 
 
-def _reply(answer: Answer, waiting: Sequence[Unanswered], is_final: bool) -> ReplyGenerated:
+def _reply(answer: Answer, unanswered: Sequence[Unanswered], is_final: bool) -> ReplyGenerated:
     return ReplyGenerated(
         reply=str(ULID()),
-        first_event=waiting[0].event,
-        last_event=waiting[-1].event,
+        first_event=unanswered[0].event,
+        last_event=unanswered[-1].event,
         parts=split(answer.text),
         final=is_final,
         closes=answer.closes,

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from handlers.listed_inbound import ListedInbound, event_of
 from handlers.twilio_answers import TwilioUnavailable
@@ -116,8 +116,9 @@ class Reconciler:
         `ReadModelUnavailable` and `LogUnavailable`.
         """
         found = _Found(set(), {})
+        now = datetime.fromtimestamp(await self._log.time_ms() / 1000, UTC)
         for sender in senders:
-            await self._list(sender, period, found, on_page)
+            await self._list(sender, period, now, found, on_page)
         unknown = list(found.unknown.values())[::-1]
         unknown.sort(key=lambda each: each.written_at)  # stable: of the same second, the one that was listed last came first
         checked = await self._caught_up({self._partition_of(each) for each in unknown})
@@ -164,8 +165,8 @@ class Reconciler:
         if waiting:
             raise MediaUntold(f"{sum(waiting.values())} messages wait, since the files of {failures} are not told")
 
-    async def _list(self, sender: str, period: Period, found: _Found, on_page: Callable[[int], None]) -> None:
-        async with aclosing(self._inbound.pages(sender, period)) as pages:
+    async def _list(self, sender: str, period: Period, now: datetime, found: _Found, on_page: Callable[[int], None]) -> None:
+        async with aclosing(self._inbound.pages(sender, period, now)) as pages:
             async for page in pages:
                 found.unreadable += page.unreadable
                 if page.cut_at:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,7 +16,7 @@ MEDIA_TRIES = 3
 """After so many tries in vain a message is taken without its files: one of which Twilio cannot tell must not wait for ever."""
 
 SKEW = timedelta(minutes=5)
-"""What Twilio dates later than that from now is no matter of clocks that differ."""
+"""What Twilio dates later than that from now, by the log's clock, is no matter of clocks that differ."""
 
 MOST_TOLD = 100_000
 """How many odd entries are told of; each once, since the same list is read again and again."""
@@ -54,10 +54,13 @@ class TwilioInbound:
         self._media_failures: dict[str, int] = {}
         self._told: set[str] = set()
 
-    async def pages(self, sender: str, period: Period) -> AsyncGenerator[Page, None]:
-        """What was written to this address, the newest first; the first page that is wholly older is the last."""
-        query = {"To": sender} | _sent_before(period.until)
-        now = datetime.now(UTC)
+    async def pages(self, sender: str, period: Period, now: datetime) -> AsyncGenerator[Page, None]:
+        """
+        What was written to this address, the newest first; the first page that is wholly older is the last.
+
+        `now` is log time, which is measured against Twilio's dates; the clock of this host has no say.
+        """
+        query = {"To": sender} | _sent_before(period.until, now)
         oldest, pages = period.until, 0
         async with aclosing(self._twilio.pages(query, most=self._most_pages + 1)) as listing:
             try:
@@ -109,14 +112,14 @@ class TwilioInbound:
         """
         Those that were written in the period, and where that reaches to the present also those that Twilio dates in the future.
 
-        Nobody wrote in the future: left out until then, they might never be answered. They count as written now.
+        Nobody wrote in the future: left out until then, they might never be answered. The fold counts them as written now.
         """
         reaches_to_now, within = period.until > now - SKEW, []
         for each in messages:
-            if reaches_to_now and each.written_at > now + SKEW:
+            is_ahead = reaches_to_now and each.written_at > now + SKEW
+            if is_ahead:
                 self._tell_ahead(each)
-                within.append(replace(each, written_at=now))
-            elif period.since <= each.written_at < period.until:
+            if is_ahead or period.since <= each.written_at < period.until:
                 within.append(each)
         return within
 
@@ -136,7 +139,7 @@ class TwilioInbound:
         return is_news
 
 
-def _sent_before(until: datetime) -> dict[str, str]:
+def _sent_before(until: datetime, now: datetime) -> dict[str, str]:
     """Spares the pages of the days since. Twilio filters by whole days: a day more than is asked for leaves nothing out."""
     day_after = (until.astimezone(UTC) + timedelta(days=2)).date()
-    return {"DateSent<": day_after.isoformat()} if day_after < datetime.now(UTC).date() else {}
+    return {"DateSent<": day_after.isoformat()} if day_after < now.date() else {}

@@ -12,7 +12,6 @@ READS = {
     "streams/lag.py": "an age for a gauge, where clocks that differ shall show",
     "handlers/gauges.py": "an age for a gauge",
     "handlers/twilio_answers.py": "a Retry-After that names a date is turned into a wait, which other bounds cut short",
-    "handlers/twilio_inbound.py": "asks Twilio for fewer days where the last is over for sure: a saving and no bound",
     "operations/sends.py": "what is listed to an operator as started long ago",
     "operations/doctor/host_clock.py": "measures how wrong this clock is",
 }

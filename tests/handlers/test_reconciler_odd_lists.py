@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from handlers.reconciler import MOST_MEDIA_FAILURES, MediaUntold
 from handlers.twilio_answers import TwilioDenied, TwilioRefused, TwilioUnavailable
 from handlers.twilio_client import TwilioClient
 from handlers.twilio_inbound import MEDIA_TRIES, Period
+from projections.policy import WINDOW_MS
 from streams.events import MessageReceived
 from streams.partitions import thread_of
 from tests.handlers.raw_server import Behaviour, answering, breaking_off, endless
@@ -116,14 +116,18 @@ async def test_what_has_no_sid_is_told_without_what_stands_there(desk: Desk) -> 
 
 
 async def test_what_twilio_dates_in_the_future_counts_as_written_now_and_is_told_once(desk: Desk) -> None:
-    sid = desk.listing.wrote("from tomorrow", ago(days=-1))
-    before = datetime.now(UTC)
+    """The event keeps Twilio's date; WhatsApp's window is folded as if it had been written when the log heard of it."""
+    tomorrow = ago(days=-1)
+    sid = desk.listing.wrote("from tomorrow", tomorrow)
     reconciler = desk.reconciler()
     with capture_logs() as lines:
         assert await desk.reconcile(reconciler) == [sid]
         assert await desk.reconcile(reconciler) == []
     [event] = await desk.received()
-    assert before <= event.time <= datetime.now(UTC)
+    assert event.time == tomorrow
+    [delivery] = await desk.deliveries(thread_of(SENDER, ANA), "responder")
+    state = await desk.world.state(thread_of(SENDER, ANA))
+    assert state.window_closes_at_ms == delivery.record.appended_at_ms + WINDOW_MS
     [line] = [line for line in lines if line["log_level"] == "warning"]
     assert line["sid"] == sid
 

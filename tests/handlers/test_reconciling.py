@@ -188,6 +188,26 @@ async def test_what_is_young_is_left_to_the_webhook(desk: Desk) -> None:
     assert await desk.fetched() == []
 
 
+@pytest.mark.parametrize("slow", [timedelta(minutes=30), timedelta(minutes=-30)], ids=["slow", "fast"])
+async def test_a_host_whose_clock_is_wrong_fetches_with_twilios_own_dates_and_leaves_the_young(
+    desk: Desk, slow: timedelta
+) -> None:
+    """What goes by the clock of the host is the same for all hosts: nothing."""
+    desk.world.clock.ahead_ms += slow // timedelta(milliseconds=1)
+    await desk.log_began(days=2)
+    wrote = {f"{minutes} minutes ago": ago(minutes=minutes) + slow for minutes in (40, 10, 2)}
+    for body, at in wrote.items():
+        desk.listing.wrote(body, at)
+    desk.listing.wrote("young", ago(seconds=5) + slow)
+    with capture_logs() as lines:
+        await desk.reconciling().reconcile()
+    assert await desk.fetched() == list(wrote)
+    records = await desk.world.log.read(dict.fromkeys(range(PARTITIONS), START), limit=100)
+    events = [event for event in (decode(record.value) for record in records) if event.source == RECONCILER]
+    assert sorted(event.time for event in events) == list(wrote.values())
+    assert [line["event"] for line in lines if line["event"].startswith("listed.")] == []
+
+
 async def test_what_waits_for_the_projector_is_looked_at_again(desk: Desk) -> None:
     await desk.log_began(days=2)
     desk.listing.wrote("hello", ago(hours=3))

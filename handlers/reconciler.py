@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from handlers.listed_inbound import ListedInbound, event_of
-from handlers.twilio_answers import TwilioUnavailable
+from handlers.twilio_answers import TwilioForbidden, TwilioUnavailable
 from handlers.twilio_client import TwilioClient
 from handlers.twilio_inbound import Period, TwilioInbound
 from projections.database import Database, sql
@@ -145,7 +145,7 @@ class Reconciler:
                 continue
             try:
                 event = await self._event_of(each)
-            except TwilioUnavailable:
+            except (TwilioUnavailable, TwilioForbidden):
                 failures += 1
                 waiting[each.thread] = 1
                 continue

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from handlers.listed_inbound import ListedInbound, files_of, read_inbound, sid_of
-from handlers.twilio_answers import CircularList, TwilioRefused, TwilioUnavailable
+from handlers.twilio_answers import CircularList, TwilioForbidden, TwilioRefused, TwilioUnavailable
 from handlers.twilio_client import TwilioClient
 from telemetry import log
 from webhook.forms import MalformedForm
@@ -78,17 +78,21 @@ class TwilioInbound:
                 yield Page((), cut_at=oldest, is_circular=True)
 
     async def media_of(self, each: ListedInbound) -> Sequence[tuple[str, str]]:
-        """The address and content type of each file; none of what Twilio has forgotten, or cannot tell in so many tries."""
+        """
+        The address and content type of each file; none of what Twilio has forgotten, or does not tell in so many tries.
+
+        Where it tells this account nothing of the kind, an operator can mend that: such a file waits as if Twilio were away.
+        """
         try:
             entries = await self._twilio.media_of(each.sid)
-        except TwilioRefused as error:
-            log.warning("media.refused", sid=each.sid, reason=str(error))
-            return ()
-        except TwilioUnavailable as error:
+        except (TwilioUnavailable, TwilioForbidden) as error:
             failures = self._media_failures[each.sid] = self._media_failures.get(each.sid, 0) + 1
             log.warning("media.not_listed", sid=each.sid, reason=str(error), tries=failures, of=MEDIA_TRIES)
             if failures < MEDIA_TRIES:
                 raise
+            return ()
+        except TwilioRefused as error:
+            log.warning("media.refused", sid=each.sid, reason=str(error))
             return ()
         return [(self._twilio.media_url(each.sid, sid), content_type) for sid, content_type in files_of(entries)]
 

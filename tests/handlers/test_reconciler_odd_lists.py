@@ -158,10 +158,11 @@ async def test_a_file_that_twilio_has_forgotten_loses_no_message(desk: Desk) -> 
     assert await desk.bodies() == ["[unsupported message: media] look"]
 
 
-async def test_a_file_that_can_never_be_listed_holds_up_the_others_for_a_few_rounds_only(desk: Desk) -> None:
+@pytest.mark.parametrize("status", [500, 403, 405])
+async def test_a_file_that_can_never_be_listed_holds_up_the_others_for_a_few_rounds_only(desk: Desk, status: int) -> None:
     desk.listing.wrote("look", ago(minutes=5), num_media="1")
     desk.listing.wrote("after it", ago(minutes=4))
-    desk.listing.media_faults = [answering(500)] * 10
+    desk.listing.media_faults = [answering(status)] * 10
     reconciler = desk.reconciler()
     for _ in range(MEDIA_TRIES - 1):
         with pytest.raises(TwilioUnavailable):
@@ -169,6 +170,27 @@ async def test_a_file_that_can_never_be_listed_holds_up_the_others_for_a_few_rou
         assert await desk.bodies() == []
     await desk.reconcile(reconciler)
     assert await desk.bodies() == ["[unsupported message: media] look", "after it"]
+
+
+async def test_a_file_that_an_operator_must_let_us_see_comes_with_its_message_once_that_is_mended(desk: Desk) -> None:
+    sid = desk.listing.wrote("look", ago(minutes=5), num_media="1")
+    desk.listing.media[sid] = [{"sid": "ME" + "5" * 32, "content_type": "image/jpeg"}]
+    desk.listing.wrote("by another", ago(minutes=3), contact=BIA)
+    desk.listing.media_faults = [answering(403, {"code": 20403})]
+    reconciler = desk.reconciler()
+    with pytest.raises(MediaUntold):
+        await desk.reconcile(reconciler)
+    assert await desk.bodies() == ["by another"]
+    await desk.reconcile(reconciler)
+    assert await desk.bodies() == ["[image] look", "by another"]
+
+
+async def test_a_file_of_which_twilio_refuses_to_tell_holds_up_nobody(desk: Desk) -> None:
+    """The request itself is to blame: another try would come to the same."""
+    desk.listing.wrote("look", ago(minutes=5), num_media="1")
+    desk.listing.media_faults = [answering(400, {"code": 20001})]
+    await desk.reconcile()
+    assert await desk.bodies() == ["[unsupported message: media] look"]
 
 
 NO_LISTS: list[Any] = [None, {}, "x", [[]], [None, 7], [{"content_type": "image/png"}], [{"sid": {}}], [{"sid": "/../x"}]]

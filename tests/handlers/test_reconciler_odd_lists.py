@@ -197,7 +197,7 @@ NO_LISTS: list[Any] = [None, {}, "x", [[]], [None, 7], [{"content_type": "image/
 
 
 @pytest.mark.parametrize("media", NO_LISTS)
-async def test_an_odd_media_list_holds_up_nobody_else_and_loses_nothing(desk: Desk, media: Any) -> None:
+async def test_an_odd_media_list_holds_up_nobody_else_and_loses_no_message(desk: Desk, media: Any) -> None:
     odd = desk.listing.wrote("look", ago(minutes=5), num_media="1")
     desk.listing.media[odd] = media
     desk.listing.wrote("after it", ago(minutes=4))

@@ -1,5 +1,6 @@
 """Whether the read model is what the log says: every event folded again, one at a time, by nothing but the pure fold."""
 
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import sha256
@@ -24,17 +25,18 @@ class _Archive:
     """
     Where each record of the log was archived: at its own place, or in an earlier generation of which a repair made this one.
 
-    Each is taken once; `told` are those that were not there.
+    Each is taken once; `told` are those that were not there. An append that was repeated after a lost answer is there twice, in
+    the same bytes: these places are taken in their order.
     """
 
     def __init__(self, history: History) -> None:
         self._newest = max((record.epoch for record in history.records), default=0)
         self._here: set[tuple[int, int, bytes]] = set()
-        self._earlier: dict[tuple[int, bytes], tuple[int, int]] = {}
+        self._earlier: defaultdict[tuple[int, bytes], deque[tuple[int, int]]] = defaultdict(deque)
         self.told: list[str] = []
-        for row in history.tables["events"]:
+        for row in sorted(history.tables["events"], key=lambda row: (row["epoch"], row["position"])):
             if row["epoch"] < self._newest:
-                self._earlier[row["partition"], row["digest"]] = row["epoch"], row["position"]
+                self._earlier[row["partition"], row["digest"]].append((row["epoch"], row["position"]))
             else:
                 self._here.add((row["partition"], row["position"], row["digest"]))
 
@@ -44,8 +46,8 @@ class _Archive:
         here = (record.partition, record.position, digest)
         if here in self._here:
             self._here.remove(here)
-        elif earlier := self._earlier.pop((record.partition, digest), None):
-            epoch, position = earlier
+        elif earlier := self._earlier.get((record.partition, digest)):
+            epoch, position = earlier.popleft()
             appended_at_ms = record.appended_at_ms if position == record.position else milliseconds_of_position(position)
             return replace(record, epoch=epoch, position=position, appended_at_ms=appended_at_ms)
         else:
@@ -56,7 +58,8 @@ class _Archive:
         """What the log has not."""
         for partition, position, _ in sorted(self._here):
             yield f"archive: {partition}/{position} is not in the log"
-        for (partition, _), (epoch, position) in sorted(self._earlier.items()):
+        left = [(partition, *place) for (partition, _), places in self._earlier.items() for place in places]
+        for partition, epoch, position in sorted(left):
             yield f"archive: {partition}/{position} of generation {epoch} is not in the log"
 
 

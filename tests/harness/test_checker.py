@@ -17,6 +17,7 @@ from tests.harness.allowed import STRICT, Allowed, Fate
 from tests.harness.checker import violations
 from tests.harness.history import Accepted, Attempt, History, Row, Written
 from tests.harness.programs import Ended
+from tests.harness.refold import misread
 from tests.projections.read_model import PARTITIONS, Expected, Log, thread_in
 
 ANA_THREAD, BIA_THREAD = thread_in(0), thread_in(1)
@@ -375,6 +376,22 @@ def test_what_a_repair_wrote_is_compared_with_the_archive_entry_by_entry() -> No
     assert any("was folded later than what stands before it" in violation for violation in turned)
     inside = replace(clean(), records=clean().records[:-1])
     assert any("is not in the log" in violation for violation in violations(inside))
+
+
+def test_what_was_archived_twice_in_the_same_bytes_is_twice_in_what_a_repair_wrote() -> None:
+    """As an append that was repeated after its answer was lost: each of both counts as a place of its own."""
+    log = Log()
+    log.receive(ANA_THREAD, "SM1", "a1")
+    log.add_bytes(log.records[0].value, log.records[0].partition)
+    log.receive(ANA_THREAD, "SM3", "a2")
+    history = repaired(told_by(log, []))
+    assert misread(history) == []
+    first, again, last = history.records
+    for kept in ([first, last], [again, last], [last]):
+        missing = misread(replace(history, records=kept))
+        assert len([line for line in missing if "of generation 1 is not in the log" in line]) == 3 - len(kept)
+    thrice = misread(replace(history, records=[first, again, replace(again, position=last.position)]))
+    assert f"archive: {last.partition}/{last.position} is missing" in thrice
 
 
 def test_what_is_fetched_is_answered_in_its_place_in_the_log() -> None:

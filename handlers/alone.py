@@ -4,7 +4,8 @@ An event that is handled alone, because workers ended: the log tells when it is 
 A start that was not taken back, found by whoever takes over from a worker that ended, tells what that worker was doing. So the
 start is taken back where nothing of the event is executed that could end a worker: while its handler only waits, for minutes
 where Twilio is asked what became of a send, and where its handler leaves it unfinished, because a try failed or because the
-partition is being given back. What cannot be told then is known from how the partition is taken over.
+partition is being given back. What cannot be told then is remembered by the process, as long as it lives, and known to the next
+owner from how the partition is taken over.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ from streams.errors import TransientError
 from streams.events import AttemptPaused, AttemptStarted
 
 LEAVING_SECONDS = 0.5
-"""A handler that is cut off is cut off again after a second."""
+"""A handler that is cut off is cut off again after a second. A log that does not answer within this leaves the start standing."""
 
 
 class Alone:
@@ -31,6 +32,11 @@ class Alone:
         self._delivery = delivery
         self._is_in_work = False
         self._is_waiting = False
+
+    @property
+    def is_in_work(self) -> bool:
+        """Whether its last start is not known to be taken back."""
+        return self._is_in_work
 
     @asynccontextmanager
     async def in_work(self) -> AsyncIterator[None]:

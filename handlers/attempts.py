@@ -7,7 +7,7 @@ work is one too.
 """
 
 import random
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable
 from hashlib import blake2b
 
@@ -38,6 +38,9 @@ Workers end for other reasons too, in series where a neighbour on the machine us
 event is in work for a second of them, one in 64 events is hit twice by chance, and one in 512 three times.
 """
 
+STARTS_KEPT = 1_000
+"""An event that another worker brought to an end meanwhile is remembered here until so many later ones are."""
+
 Handle = Callable[[Delivery], Awaitable[None]]
 
 
@@ -49,6 +52,7 @@ class Attempts:
         self._breaker = breaker
         self._retry = retry
         self._handle = handle
+        self._left_standing: OrderedDict[str, None] = OrderedDict()
         self.last_tick_ms = 0
 
     async def run(self, delivery: Delivery) -> None:
@@ -67,8 +71,7 @@ class Attempts:
             elif not delivery.isolated:
                 await self._try_until_done(delivery)
             elif not await self._is_killer(delivery, alone := Alone(self._journal, delivery)):
-                async with alone.in_work():
-                    await self._try_until_done(delivery)
+                await self._try_alone(delivery, alone)
 
     async def _try_once(self, delivery: Delivery) -> None:
         """
@@ -87,6 +90,21 @@ class Attempts:
             log.info("tick.left")  # the next owner has ticks of its own
         except Exception as error:  # noqa: BLE001 - decided here by its branch
             log.error("tick.failed", error=type(error).__name__, at=place_of(error))
+
+    async def _try_alone(self, delivery: Delivery, alone: Alone) -> None:
+        """Where it is left unfinished and the log could not be told so in time, this process remembers that it did not end."""
+        try:
+            async with alone.in_work():
+                await self._try_until_done(delivery)
+        except BaseException:
+            if alone.is_in_work:
+                self._remember(delivery.event.id)
+            raise
+
+    def _remember(self, event: str) -> None:
+        self._left_standing[event] = None
+        if len(self._left_standing) > STARTS_KEPT:
+            self._left_standing.popitem(last=False)
 
     async def _try_until_done(self, delivery: Delivery) -> None:
         tries, is_done = Counter[str](), False
@@ -123,12 +141,15 @@ class Attempts:
         """
         Whether so many starts of an event were not taken back, each by a worker that ended.
 
-        A start that was left by an owner that gave the partition back is taken back now: that owner did not end.
+        The last start is taken back first where this process itself left one standing, and where the owner before handed the
+        partition over: that one did not end. It may be the start of one before them, which did: then one death is forgiven.
         """
+        event = delivery.event.id
         view = await self._journal.look(delivery.event.subject, delivery.caught_up_to)
-        if delivery.is_handed_over and _counted(view, delivery.event.id, delivery.group).is_alone:
+        if event in self._left_standing or (delivery.is_handed_over and _counted(view, event, delivery.group).is_alone):
             view = await alone.take_back()
-        if _counted(view, delivery.event.id, delivery.group).started_alone >= DEATHS_ALONE:
+            self._left_standing.pop(event, None)
+        if _counted(view, event, delivery.group).started_alone >= DEATHS_ALONE:
             return await self._give_up(delivery, _to_blame(delivery, view), view, "WorkerEnded", DEATHS_ALONE)
         return False
 

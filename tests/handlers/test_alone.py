@@ -1,8 +1,9 @@
 """Where workers end, events are handled alone: the one that ends its worker is named, and whoever was only near is innocent."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from random import Random
 
 import pytest
@@ -19,9 +20,10 @@ from projections.state import ReplyStatus
 from streams.consumer import GroupConsumer
 from streams.delivery import Delivery
 from streams.engines.memory import MemoryOwnership
-from streams.errors import LeaseLost
-from streams.events import RedriveRequested, SendStarted
+from streams.errors import LeaseLost, LogUnavailable
+from streams.events import AttemptPaused, Event, RedriveRequested, SendStarted
 from streams.leaving import OF_THIS_WORK, Leaving
+from streams.log import Appended
 from streams.retry import RetryPolicy
 from streams.suspicion import ISOLATE_AFTER
 from tests.handlers.test_attempts import ANA, BIA, CANARY, Handler, dead
@@ -274,6 +276,99 @@ async def test_tries_of_one_worker_are_no_deaths(world: World, error: Exception)
         with pytest.raises(type(error)):
             await world.attempts(Handler([error])).run(written.delivered_to(RESPONDER, isolated=True))
     assert await is_innocent(world, written.delivered_to(RESPONDER, isolated=True))
+
+
+@dataclass
+class TardyLog:
+    """While it `is_tardy` nobody is told in time that a start is taken back; `append` is what it does then."""
+
+    append: Callable[[Event], Awaitable[Appended]]
+    tardily: Callable[["TardyLog", Event], Awaitable[Appended]]
+    is_tardy: bool = False
+
+    async def __call__(self, event: Event) -> Appended:
+        if self.is_tardy and isinstance(event.data, AttemptPaused):
+            return await self.tardily(self, event)
+        return await self.append(event)
+
+
+async def silent(_: TardyLog, __: Event) -> Appended:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def loading(_: TardyLog, __: Event) -> Appended:
+    raise LogUnavailable("LOADING")
+
+
+async def unanswered(log: TardyLog, event: Event) -> Appended:
+    await log.append(event)
+    return await silent(log, event)
+
+
+@pytest.fixture(params=[silent, loading, unanswered])
+def tardy_log(world: World, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> TardyLog:
+    monkeypatch.setattr("handlers.alone.LEAVING_SECONDS", 0.05)
+    log = TardyLog(world.log.append, request.param)
+    monkeypatch.setattr(world.log, "append", log)
+    return log
+
+
+@pytest.mark.parametrize("error", [LeaseLost("partition 1"), GroupPaused(RESPONDER), asyncio.CancelledError()])
+async def test_tries_of_one_living_worker_are_no_deaths_though_the_log_does_not_answer_in_time(
+    world: World, tardy_log: TardyLog, error: BaseException
+) -> None:
+    """A stray cancellation is tried again in place like an error, and the log is not even told."""
+    written, failures = await world.write(ANA), [error] * OFTEN
+
+    async def fail(_: Delivery) -> None:
+        tardy_log.is_tardy = True
+        if failures:
+            raise failures.pop()
+
+    attempts = world.attempts(fail)
+    for _ in range(OFTEN):
+        with pytest.raises(type(error)):
+            await attempts.run(written.delivered_to(RESPONDER, isolated=True))
+        tardy_log.is_tardy = False
+    await attempts.run(written.delivered_to(RESPONDER, isolated=True))
+    assert tardy_log.is_tardy, "it was handled"
+    assert await dead(world) == []
+    assert not attempts._left_standing, "nothing is remembered for ever"
+
+
+async def test_who_loses_a_partition_while_the_log_is_tardy_and_gets_it_again_counts_nothing(
+    world: World, tardy_log: TardyLog
+) -> None:
+    written = await world.write(ANA)
+
+    async def be_cut_off(delivery: Delivery) -> None:
+        tardy_log.is_tardy = True
+        await end_the_process(delivery)
+
+    attempts = world.attempts(be_cut_off)
+    for _ in range(OFTEN):
+        await cut_off(attempts, await taken_over(world, written))
+        tardy_log.is_tardy = False
+    attempts._handle = handler = Handler()
+    await attempts.run(await taken_over(world, written))
+    assert len(handler.handled) == 1
+    assert await dead(world) == []
+
+
+@pytest.mark.parametrize("tardy_log", [silent, loading], indirect=True)
+async def test_who_left_a_start_standing_takes_back_no_more_than_that(world: World, tardy_log: TardyLog) -> None:
+    """Others that ended meanwhile count, and so does its own end."""
+    killer, handler = await world.write(ANA, "boom"), Handler([GroupPaused(RESPONDER)])
+    attempts, tardy_log.is_tardy = world.attempts(handler), True
+    with pytest.raises(GroupPaused):
+        await attempts.run(killer.delivered_to(RESPONDER, isolated=True))
+    tardy_log.is_tardy = False
+    for _ in range(DEATHS_ALONE - 1):
+        await die(world.attempts(end_the_process), await taken_over(world, killer))
+    attempts._handle = end_the_process
+    await die(attempts, await taken_over(world, killer))
+    assert await is_named(world, await taken_over(world, killer))
 
 
 async def test_an_event_that_ends_its_worker_after_a_wait_is_named_all_the_same(world: World) -> None:

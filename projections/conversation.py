@@ -88,7 +88,7 @@ def _apply(state: ThreadState, event: Event, partition: PartitionState) -> Threa
         case MessageStatusChanged() as data:
             return proof.on_status_changed(state, event, data, now_ms)
         case MessageSent() as data:
-            return sends.on_sent(state, event, data, now_ms, policy)
+            return sends.on_sent(state, event, data, partition, policy)
         case ReplyGenerated() as data:
             return replies.on_generated(state, event, data, now_ms)
         case ReplyFailed() as data:

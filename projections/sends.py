@@ -14,6 +14,7 @@ from projections.state import (
     Message,
     Outcome,
     Part,
+    PartitionState,
     PartStatus,
     Reply,
     ReplyStatus,
@@ -57,14 +58,15 @@ def on_started(state: ThreadState, data: SendStarted, appended_at_ms: int) -> Th
     return with_reply(state, with_part(reply, data.part, replace(part, status=PartStatus.STARTED, attempts=attempts)))
 
 
-def on_sent(state: ThreadState, event: Event, data: MessageSent, now_ms: int, policy: Policy) -> ThreadState:
+def on_sent(state: ThreadState, event: Event, data: MessageSent, partition: PartitionState, policy: Policy) -> ThreadState:
     """What was sent is never un-happened, whoever held the part; the first part of a reply that goes out is activity."""
-    reply = state.reply(data.reply)
+    reply, now_ms = state.reply(data.reply), partition.log_time_ms
     part = part_of(reply, data.part)
     attempt = attempt_of(part, data.attempt) if part else None
     if is_accounted_for(state, data.sid, attempt):
         return state
     state = note_sent_message(state, event, data, reply, part, now_ms)
+    attempt = attempt or _never_granted(part, data, partition.appended_at_ms)
     if reply is None or part is None or attempt is None or part.status is PartStatus.SENT:
         return state
     state = count_anew(state, reply.event, SENDER)
@@ -152,7 +154,19 @@ def _finish(state: ThreadState, reply: Reply, now_ms: int, policy: Policy) -> Th
 def _sent(part: Part, attempt: Attempt, message: Message) -> Part:
     """The part as sent; a callback may have told of its failure before anybody said what it was."""
     attempt = replace(attempt, outcome=Outcome.SENT, failed_code=failed_code(message))
+    if attempt_of(part, attempt.id) is None:
+        part = replace(part, attempts=(*part.attempts, attempt)[-ATTEMPTS_KEPT:])
     return replace(with_attempt(part, attempt), status=PartStatus.SENT)
+
+
+def _never_granted(part: Part | None, data: MessageSent, appended_at_ms: int) -> Attempt | None:
+    """
+    The attempt that sent a part of which nobody can tell, though this fold did not grant it; None for any other part.
+
+    An earlier fold did: to it, a holder that woke up late had opened the part again. A person who is asked must not send twice.
+    """
+    is_in_doubt = part is not None and part.status is PartStatus.UNCONFIRMED
+    return Attempt(data.attempt, appended_at_ms) if is_in_doubt else None
 
 
 def _may_reject(reply: Reply, part: Part, event: Event, data: SendRejected) -> bool:

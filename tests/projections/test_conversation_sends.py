@@ -180,6 +180,44 @@ def test_whoever_holds_a_part_again_after_a_redrive_may_tell_that_nothing_came_o
     assert again_held.parts("r1") == (OPEN, OPEN)
 
 
+LATE = [by_a_handler(disproved("r1", "a1")), by_a_handler(cancelled("r1", "a1"))]
+RESENT = HELD.when(unconfirmed("r1", "a1"), LATE[0], *map(by_a_handler, delivered_to_twilio("r1", "a2")))
+"""A log of an earlier version, to which a holder that woke up late opened the part again: it was sent by the next attempt."""
+
+
+@pytest.mark.parametrize("late", LATE, ids=["disproved", "cancelled"])
+def test_nobody_is_asked_about_a_part_that_an_earlier_fold_had_sent_by_an_attempt_which_this_one_never_granted(
+    late: Fact,
+) -> None:
+    then = HELD.when(unconfirmed("r1", "a1"), late, *map(by_a_handler, delivered_to_twilio("r1", "a2")))
+    assert then.parts("r1") == (SENT, OPEN)
+    assert outcomes(then) == [("a1", Outcome.UNCONFIRMED), ("a2", Outcome.SENT)]
+    assert then.reply("r1").status is ReplyStatus.ACCEPTED
+    whole = then.when(*map(by_a_handler, delivered_to_twilio("r1", "a3", 1)))
+    assert whole.reply("r1").status is ReplyStatus.SENT
+
+
+def test_what_an_attempt_that_was_never_granted_sent_stays_sent_until_its_failure_is_told() -> None:
+    """Also against a person's word of the attempt that was in doubt, and a second word of the same send."""
+    for told in (disproved("r1", "a1"), rejected("r1", "a1"), again(sent("r1", "a2"), "second sender")):
+        assert RESENT.when(told).reply("r1") == RESENT.reply("r1")
+    failed = RESENT.when(status("a2", "failed", code=63018))
+    assert failed.when(disproved("r1", "a2", code=63018)).parts("r1") == (OPEN, OPEN)
+    told_before = HELD.when(unconfirmed("r1", "a1"), status("a2", "failed", code=63018), sent("r1", "a2"))
+    assert told_before.part("r1").attempts[-1].failed_code == 63018
+
+
+@pytest.mark.parametrize("reply", ["superseded", "withdrawn"])
+def test_a_send_by_nobody_we_know_makes_no_reply_speak_that_must_not(reply: str) -> None:
+    before = (
+        given(received("m1"), generated("r1", "m1", parts=("a", "b"))).when(taken())
+        if reply == "withdrawn"
+        else given(received("m1"), received("m2"), generated("r1", "m1", parts=("a", "b")))
+    )
+    assert before.reply("r1").status == reply
+    assert before.when(sent("r1", "a9")).reply("r1") == before.reply("r1")
+
+
 # ------------------------------------------------------------------------------------------------------- late proof
 
 

@@ -142,19 +142,16 @@ async def _transaction(connection: Connection, *, readonly: bool) -> AsyncIterat
 
 async def _roll_back(connection: Connection) -> None:
     """
-    Where it is not answered, the transaction ends with the connection.
+    Where it fails, the transaction ends with the connection.
 
-    Where that is lost meanwhile it has ended too: then what it is rolled back for is raised, which may be a cancellation.
+    What it is rolled back for is raised in any case: it may be a cancellation.
     """
     if _is_gone(connection):
         return
     try:
         await connection.execute("ROLLBACK", timeout=SILENCE_TIMEOUT_SECONDS)
-    except TimeoutError:
+    except (TimeoutError, OSError, asyncpg.InterfaceError, asyncpg.PostgresError):
         _give_up(connection)
-    except (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError):
-        if not _is_gone(connection):
-            raise
 
 
 def _give_up(connection: Connection) -> None:

@@ -3,9 +3,8 @@
 import argparse
 import asyncio
 import fnmatch
-import itertools
-import random
 import shlex
+import shutil
 import sys
 import tempfile
 import textwrap
@@ -14,19 +13,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from streams import crash_points
-from tests.harness.campaign import AT_ONCE, KINDS, Campaign, Planned, campaign, fault_named, planned
+from tests.harness.campaign import AT_ONCE, KINDS, campaign, fault_named, planned
 from tests.harness.report import LEGEND, family_of, markdown, summary, table
+from tests.harness.rounds import rounds, untried
 from tests.harness.servers import servers
 from tests.harness.storm import storm
-from tests.harness.sweep import COVERED_ELSEWHERE, every_crash
+from tests.harness.sweep import COVERED_ELSEWHERE
 from tests.harness.verdict import Verdict
 
 MINUTES = 45.0
 CRASH = "crash"
 INTERRUPTED = 130
 """The exit code, as a shell has it."""
-OF_EACH_FAULT = 8
-"""How many trials of each class of fault one round of the whole sweep holds, each with a seed of its own."""
 
 DESCRIPTION = """
 Breaks real processes on real servers while contacts write, hundreds of times, and judges the end of each.
@@ -37,15 +35,15 @@ compares the phones, the log and the read model: nothing that was acknowledged i
 out of order. What breaks: any process, killed or paused at each crash point at each passing of it; servers, connections,
 Twilio, the model; a log that loses what it had, which is repaired by the real commands.
 
-Each line is a trial, and repeats it with --only. At the end a table counts. What broke a law is listed once more, with the
-folder of its history: log, rows, ledger, outputs. Exit code 0 where no law was broken, 1 where one was, 2 for a wrong
-option, 130 after Ctrl-C.
+Each line is a trial, and repeats it with --only. One trial of each class comes first. At the end a table counts. What broke a
+law is listed once more, with the folder of its history: log, rows, ledger, outputs. Exit code 0 where no law was broken, 1 where
+one was, 2 for a wrong option, 130 after Ctrl-C.
 """
 EXAMPLES = """
 examples:
   make faults                                        everything, for 45 minutes
   make faults ARGS="--seed 7 --minutes 10"           another order of the same, and other contacts
-  make faults ARGS="--list"                          the classes of faults, in a line each
+  make faults ARGS="--list"                          the classes of faults and the crash points
   make faults ARGS="--faults kill-handlers,model-*"  some classes only
   make faults ARGS="--only 'crash sender.called:2 kill seed 7'"   one trial again, as its line says it
   make faults ARGS="--storm 5"                       one system under faults of all kinds for five minutes
@@ -93,7 +91,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     directory = arguments.directory or Path(tempfile.mkdtemp(prefix="prosa-faults-"))
     directory.mkdir(parents=True, exist_ok=True)
     began, finished, is_interrupted = time.monotonic(), list[Verdict](), False
-    _tell(f"seed {arguments.seed}, {arguments.at_once} systems at once; the history of what breaks a law is kept in {directory}")
+    points = dict[str, int]()
+    at_once = f"{arguments.at_once} systems at once" if arguments.at_once > 1 else "one system at a time"
+    _tell(f"seed {arguments.seed}, {at_once}; the history of what breaks a law is kept in {directory}")
 
     async def run() -> list[Verdict]:
         async with campaign(running, directory, _tell, arguments.at_once, finished) as found:
@@ -101,8 +101,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                 return await found.run([only])
             if arguments.storm is not None:
                 return [await storm(found.trial, arguments.seed, arguments.storm * 60, kinds, _tell)]
-            points = await found.points(arguments.seed) if CRASH in names else {}
-            return await _whole(found, points, [Planned(kind, 0) for kind in kinds], arguments.seed, arguments.minutes)
+            if CRASH in names:
+                points.update(await found.points(arguments.seed))
+            deadline = time.monotonic() + arguments.minutes * 60
+            return await found.run(rounds(points, kinds, arguments.seed), deadline)
 
     with servers(directory / "servers") as running:
         try:
@@ -110,8 +112,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             verdicts, is_interrupted = finished, True
             _tell("\ninterrupted; what was done by then:")
-    has_sweep = CRASH in names and only is None and arguments.storm is None
-    _conclude(verdicts, COVERED_ELSEWHERE if has_sweep else {})
+    is_campaign = only is None and arguments.storm is None
+    _conclude(verdicts, COVERED_ELSEWHERE if is_campaign and CRASH in names else {})
+    if is_campaign and (left := untried(points, kinds, verdicts)):
+        _tell(f"Not tried in this time: {', '.join(left)}.")
     command = _command(arguments)
     if arguments.markdown:
         arguments.markdown.write_text(markdown(verdicts, command))
@@ -119,6 +123,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     _tell(f"seed {arguments.seed}, {time.monotonic() - began:.0f} s: {command}{single}")
     if any(verdict.violations for verdict in verdicts):
         return 1
+    if arguments.directory is None:
+        shutil.rmtree(directory)
     return INTERRUPTED if is_interrupted else 0
 
 
@@ -166,22 +172,6 @@ def _list() -> Iterator[str]:
 def _named(pattern: str) -> list[str]:
     """Raises `ValueError` where nothing is called so."""
     return fnmatch.filter([CRASH, *(fault.name for fault in KINDS)], pattern) or [fault_named(pattern).name]
-
-
-async def _whole(
-    found: Campaign, points: Mapping[str, int], kinds: Sequence[Planned], seed: int, minutes: float
-) -> list[Verdict]:
-    """Everything once in an order drawn from the seed, and again with the next seed while there is time."""
-    deadline = time.monotonic() + minutes * 60
-    return await found.run(_rounds(points, kinds, seed), deadline)
-
-
-def _rounds(points: Mapping[str, int], kinds: Sequence[Planned], seed: int) -> Iterator[Planned]:
-    for number in itertools.count(seed):
-        plan = [Planned(crash, number) for crash in every_crash(points)]
-        plan += [Planned(each.kind, number * 1000 + trial) for each in kinds for trial in range(OF_EACH_FAULT)]
-        random.Random(number).shuffle(plan)  # noqa: S311 - repeatable, not secret
-        yield from plan
 
 
 def _tell(line: str) -> None:

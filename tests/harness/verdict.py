@@ -41,8 +41,8 @@ class Verdict:
     def told(self) -> str:
         """One line."""
         outcome = "VIOLATED" if self.violations else "ok" if self.has_happened else "not reached"
-        recovery = "" if self.recovery_seconds is None else f" {self.recovery_seconds:5.1f} s"
-        settling = " settling" if self.is_settling else ""
+        recovery = "" if self.recovery_seconds is None else f"   waited {self.recovery_seconds:.1f} s"
+        settling = ", settling" if self.is_settling else ""
         fetched = f" ({self.fetched} came back from Twilio)" if self.fetched else ""
         return f"{outcome:<11} {self.spec} {self.what}{fetched}{recovery}{settling}".rstrip()
 

@@ -53,6 +53,8 @@ FAMILIES: Sequence[tuple[str, str]] = (
 """The first pattern that fits a class tells its family."""
 CONFIDENCE = 3.0
 """0 of N: with 95 % confidence the true rate is below 3/N."""
+ENOUGH = 30
+"""Below so many trials that bound says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ def summary(verdicts: Sequence[Verdict]) -> str:
     happened = _happened(verdicts)
     acked, violated = sum(each.acked for each in happened), sum(bool(each.violations) for each in happened)
     told = [f"{violated} of {len(happened)} trials, with {acked:,} acknowledged messages, broke a law."]
-    if happened and not violated:
+    if len(happened) >= ENOUGH and not violated:
         told.append(f"With 95 % confidence fewer than {1000 * CONFIDENCE / len(happened):.1f} faults in 1,000 do (3/N).")
     if fetched := sum(each.fetched for each in happened):
         told.append(f"Messages that were acknowledged, lost with the log, fetched from Twilio and answered: {fetched}.")

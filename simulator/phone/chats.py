@@ -50,10 +50,6 @@ class Bubble:
     opens_day: bool = False
     opens_row: bool = False
 
-    @property
-    def key(self) -> str:
-        return f"m-{self.sid}"
-
 
 NOTE = "note"
 TIME = "time"

@@ -92,7 +92,7 @@ class Live:
                 chat = chats.chats[contact.address]
                 changed = chat.take_changed()
                 if changed or is_first:
-                    html = rendered("bubbles.html", bubbles=changed)
+                    html = rendered("bubbles.html", bubbles=changed, contact=contact)
                     await self._outgoing.put(fragment(f"chat-{contact.key}", html, is_whole=is_first))
                 is_typing = chat.typing_until > time.time()
                 await self._show(f"typing-{contact.key}", rendered("typing.html", is_typing=is_typing))

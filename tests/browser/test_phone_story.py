@@ -33,6 +33,20 @@ async def test_the_phone_goes_by_the_clock_of_the_conversation(shown: Seen, benc
     await expect(shown.phone("Ana").locator(".day:not(.later)").last).to_have_text(day(datetime.fromisoformat(told).timestamp()))
 
 
+async def test_time_that_passes_is_said_on_every_phone_at_once(shown: Seen) -> None:
+    for name in ("Ana", "Bruno"):
+        await shown.write(name, "Oi!")
+        await expect(shown.bubbles(name)).to_have_count(1)
+    for told in ("20 minutes later", "25 hours later"):
+        await shown.page.get_by_role("button", name=told).click()
+        for name in ("Ana", "Bruno"):
+            await expect(shown.phone(name).locator(".later").last).to_have_text(told)
+    days = [await shown.phone(name).locator(".day").all_inner_texts() for name in ("Ana", "Bruno")]
+    assert days[0] == days[1]
+    ids = await shown.page.locator("[id]").evaluate_all("all => all.map(each => each.id)")
+    assert len(ids) == len(set(ids))
+
+
 async def test_only_what_came_since_the_page_was_opened_is_marked_as_new(browser: Browser, bench: Bench) -> None:
     old = Step("old", "message.received", bench.system.now_ms, ())
     bench.system.open(ANA, old)

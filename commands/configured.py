@@ -1,4 +1,4 @@
-"""Which system a command speaks to: the one that the environment names, else the one of `prosa dev` where one runs here."""
+"""Which system a command speaks to: the one that the environment names, else that of the `prosa dev` whose data are here."""
 
 import os
 import sys
@@ -22,7 +22,8 @@ def settings_here(data: Path | None) -> Settings:
 
     A directory that is given means the `prosa dev` there. Without one, `REDIS_URL` or `DATABASE_URL` in the environment and
     production, in the environment or in `.env`, mean the system of these settings; else it is that of the `prosa dev` in
-    `.prosa`, where one runs. Raises `ConfigurationError`, and `DevelopmentError` where nothing runs in the directory given.
+    `.prosa`, where one runs. Where it has stopped, it is still meant unless `.env` names a server: nobody's default address is.
+    Raises `ConfigurationError`, `NothingRuns` where nothing runs in the directory that is meant, and `DevelopmentError`.
     """
     return load_settings(**addresses_here(data))
 
@@ -34,9 +35,15 @@ def database_url_here(data: Path | None) -> str:
 
 def addresses_here(data: Path | None) -> dict[str, str]:
     """What the `prosa dev` that is meant was started with, by field of the settings; nothing where it is the environment's."""
-    if data is None and (_names_a_system() or not RunDirectory(directory_of(data)).is_claimed):
-        return {}
-    return _fields(directory_of(data))
+    return _fields(directory_of(data)) if data is not None or _means_a_run() else {}
+
+
+def _means_a_run() -> bool:
+    """Whether `.prosa` is meant, by whoever gives no directory."""
+    directory = RunDirectory(directory_of(None))
+    if _names_a_system():
+        return False
+    return directory.is_claimed or (directory.has_servers and not _file_names_a_system())
 
 
 @contextmanager
@@ -50,7 +57,7 @@ def servers_here(data: Path | None) -> Iterator[None]:
     from development.stopped_run import servers_of
 
     directory = RunDirectory(directory_of(data))
-    if not directory.has_servers or directory.is_claimed or (data is None and (_names_a_system() or _file_names_a_system())):
+    if not directory.has_servers or directory.is_claimed or (data is None and not _means_a_run()):
         yield
         return
     _say(f"prosa dev has stopped in {shown(directory.path)}; its servers run for this command")

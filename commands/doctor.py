@@ -10,6 +10,7 @@ from rich.markup import escape
 from commands.configured import addresses_here
 from commands.development_options import DATA_DIRECTORY, Directory, directory_of
 from commands.terminal import console, print_json, printable
+from development.errors import NothingRuns
 
 if TYPE_CHECKING:
     from operations.doctor.findings import Finding
@@ -39,14 +40,19 @@ def doctor(
 
 
 async def _examine(data: Directory, *, twilio: bool, model: bool) -> Named:
-    from operations.doctor.checks import all_checks
+    from operations.doctor.checks import all_checks, checks_of_stopped
     from operations.doctor.examine import examine
     from operations.doctor.system import opened
     from settings import read_settings
 
-    given = addresses_here(data)
+    try:
+        given, absence = addresses_here(data), None
+    except NothingRuns as error:
+        given, absence = {}, str(error)
     settings, problems = read_settings(**given)
     checks = all_checks(model_seconds=settings.ai_request_timeout_seconds, calls_twilio=twilio, asks_model=model)
+    if absence:
+        checks = checks_of_stopped(absence)
     async with opened(settings, problems, directory=directory_of(data).absolute() if given else None) as system:
         return await examine(system, checks)
 

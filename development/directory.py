@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from development.errors import DevelopmentError
+from development.errors import DevelopmentError, NothingRuns
 
 DEFAULT_DIRECTORY = Path(".prosa")
 
@@ -85,11 +85,20 @@ class RunDirectory:
         self.addresses_file.unlink(missing_ok=True)
 
     def read_addresses(self) -> dict[str, str]:
-        """What the run here listens on. Raises `DevelopmentError` where none does."""
+        """What the run here listens on. Raises `NothingRuns`, and `DevelopmentError` where it only begins."""
         if not self.is_claimed:
-            raise DevelopmentError(f"nothing runs in {self.path}; start it with: make run")
+            raise NothingRuns(self._absence())
         try:
             addresses: dict[str, str] = json.loads(self.addresses_file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise DevelopmentError(f"what runs in {self.path} has only begun to start; try again in a moment") from None
         return addresses
+
+    def _absence(self) -> str:
+        """What is wrong and, after a semicolon, what to do; why a run has ended is known to nobody by now."""
+        from development.commands import data_option, prosa_command
+
+        absence = f"nothing runs in {self.path}; start it with: make run"
+        if not self.has_servers:
+            return absence
+        return f"{absence}; if it ended because its log lost something: {prosa_command()} repair{data_option(self)}"

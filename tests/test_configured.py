@@ -1,5 +1,6 @@
 """Which system a command speaks to: what the environment names is never passed over in silence."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,3 +91,49 @@ async def test_a_migration_says_of_which_database_it_speaks(database_url: str, t
     place = database_url.rpartition("@")[2].removeprefix("postgresql://")
     code, told = await prosa("migrate", directory=tmp_path, DATABASE_URL=database_url)
     assert (code, told) == (0, f"The database {place} is up to date.\n")
+
+
+@pytest.fixture
+def stopped(tmp_path: Path) -> RunDirectory:
+    """What `prosa dev` leaves there when it has ended."""
+    directory = RunDirectory(tmp_path / ".prosa")
+    for server in ("valkey", "postgres"):
+        (directory.path / server).mkdir(parents=True)
+    return directory
+
+
+@pytest.mark.parametrize(
+    "command", [("status",), LIST, ("dead-letters", "list"), ("sends", "list"), ("reconcile", "--since", "2h"), ("migrate",)]
+)
+async def test_beside_a_run_that_has_stopped_a_command_says_what_to_start(
+    command: tuple[str, ...], stopped: RunDirectory
+) -> None:
+    """Its log may be why it has stopped: the line names the repair as well."""
+    code, told = await prosa(*command, directory=stopped.path.parent)
+    [line] = told.splitlines()
+    assert code == 1
+    assert line.startswith(f"prosa: nothing runs in {stopped.path}; start it with: make run; if it ended because its log lost")
+    assert line.endswith("prosa repair")
+
+
+async def test_beside_a_run_that_has_stopped_the_doctor_says_so_and_looks_at_what_needs_no_server(stopped: RunDirectory) -> None:
+    code, told = await prosa("doctor", "--json", directory=stopped.path.parent)
+    findings = {each["check"]: each for each in json.loads(told)["findings"]}
+    assert code == 2
+    assert set(findings) == {"settings", "versions", "prosa dev"}
+    assert (findings["prosa dev"]["severity"], "make run" in findings["prosa dev"]["remedy"]) == ("error", True)
+    assert findings["prosa dev"]["sentence"] == f"Nothing runs in {stopped.path}."
+
+
+async def test_a_server_that_the_file_names_is_meant_where_the_run_beside_has_stopped(stopped: RunDirectory) -> None:
+    (stopped.path.parent / ".env").write_text(f"DATABASE_URL={addresses(OTHERS)['DATABASE_URL']}\n")
+    code, told = await prosa("migrate", directory=stopped.path.parent)
+    assert (code, OTHERS in told, "nothing runs" in told) == (1, True, False)
+
+
+@pytest.mark.parametrize("name", ["REDIS_URL", "DATABASE_URL"])
+async def test_a_server_that_the_environment_names_is_meant_where_the_run_beside_has_stopped(
+    name: str, stopped: RunDirectory
+) -> None:
+    code, told = await prosa(*LIST, directory=stopped.path.parent, **{name: addresses(OTHERS)[name]})
+    assert (code, "nothing runs" in told) == (1, False)

@@ -9,6 +9,7 @@ from operations.doctor.database_role import closed_tables, database_role
 from operations.doctor.disk import disk
 from operations.doctor.env_file import env_file
 from operations.doctor.examine import Check
+from operations.doctor.findings import Finding, Group, error
 from operations.doctor.host_clock import host_clock
 from operations.doctor.left_over import left_over
 from operations.doctor.log_address import log_address
@@ -21,6 +22,7 @@ from operations.doctor.migrations import migrations
 from operations.doctor.model import model, model_request
 from operations.doctor.public_address import public_address, webhook
 from operations.doctor.read_model import read_model
+from operations.doctor.system import System
 from operations.doctor.twilio_account import twilio_account, twilio_call
 from operations.doctor.versions import versions
 from operations.doctor.workers import lag, projector_lag, workers
@@ -31,13 +33,14 @@ TWILIO = frozenset({"TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_API_URL"}
 MODEL = frozenset({"AI_MODEL", "AI_FALLBACK_MODELS", "OPENAI_BASE_URL", "OLLAMA_BASE_URL"})
 ADDRESS = frozenset({"PUBLIC_BASE_URL"})
 
+_OURSELVES = (Check("settings", configuration), Check("env file", env_file), Check("versions", versions))
+"""What can be looked at wherever nothing runs."""
+
 
 def all_checks(*, model_seconds: float, calls_twilio: bool = False, asks_model: bool = False) -> Sequence[Check]:
     """What is always looked at, and the two looks that somebody must ask for: one call to Twilio, one request to each model."""
     return [
-        Check("settings", configuration),
-        Check("env file", env_file),
-        Check("versions", versions),
+        *_OURSELVES,
         Check("log", log_server, LOG),
         Check("log address", log_address, LOG),
         Check("log safety", log_safety, LOG, after=frozenset({"log"})),
@@ -68,3 +71,13 @@ def all_checks(*, model_seconds: float, calls_twilio: bool = False, asks_model: 
         Check("metrics port", metrics_port),
         Check("disk", disk),
     ]
+
+
+def checks_of_stopped(absence: str) -> Sequence[Check]:
+    """Of a system whose servers do not run: that, told with the remedy after the first semicolon, and what needs no server."""
+
+    async def stopped(_: System) -> Sequence[Finding]:
+        sentence, remedy = absence.split("; ", 1)
+        return [error(Group.REACHABLE, f"{sentence[:1].upper()}{sentence[1:]}.", remedy)]
+
+    return [*_OURSELVES, Check("prosa dev", stopped)]

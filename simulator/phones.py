@@ -71,6 +71,14 @@ class Phones:
     def addresses(self) -> list[str]:
         return list(self._phones)
 
+    def last_writers_first(self) -> list[str]:
+        """Their addresses; those that never wrote come last."""
+        return sorted(self._phones, key=self._last_written, reverse=True)
+
+    def _last_written(self, address: str) -> int:
+        sent = self._phones[address].sent
+        return sent[-1].number if sent else 0
+
     def apply(self, entry: Entry) -> None:
         match entry.kind:
             case Kind.MESSAGE_WRITTEN:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from simulator.addresses import is_contact
 from simulator.ledger import Kind
 from simulator.phone.beside import Beside, BesideTrouble
 from simulator.phone.chats import Chats
@@ -161,8 +162,9 @@ def switches_html(desk: Desk) -> str:
 
 
 def others_html(desk: Desk, contacts: Sequence[Contact]) -> str:
-    """Whoever writes and is not on the page, as links that add them."""
+    """Whoever writes and is not on the page, as links that add them: those that wrote last, and how many there are beside."""
     shown = {contact.address for contact in contacts}
-    others = [address for address in desk.simulation.account.phones.addresses() if address not in shown][-8:]
+    writers = desk.simulation.account.phones.last_writers_first()
+    others = [address for address in writers if address not in shown and is_contact(address)]
     links = [(each, page_address([*contacts, each])) for each in on_page(others, []) if others]
-    return rendered("others.html", links=links)
+    return rendered("others.html", links=links, more=len(others) - len(links))

@@ -179,6 +179,33 @@ async def test_whoever_else_writes_is_offered(shown: Seen, bench: Bench) -> None
     await expect(shown.page.get_by_role("article")).to_have_count(3)
 
 
+async def test_of_many_others_those_that_wrote_last_come_first_and_the_rest_are_counted(shown: Seen, bench: Bench) -> None:
+    others = shown.page.get_by_role("navigation", name="Other contacts")
+    for number in range(12):
+        await bench.stand_in.write(f"whatsapp:+55119333300{number:02d}", body="Oi")
+    last_first = [f"+55 11 93333-00{number:02d}" for number in range(11, 5, -1)]
+    await expect(others.get_by_role("link")).to_have_text(last_first)
+    await expect(others).to_contain_text("and 6 more")
+    await bench.stand_in.write("whatsapp:+5511933330000", body="Oi de novo")
+    await expect(others.get_by_role("link")).to_have_text(["+55 11 93333-0000", *last_first[:-1]])
+
+
+async def test_whoever_is_on_the_way_to_another_contact_stays_there_while_others_write(shown: Seen, bench: Bench) -> None:
+    first, second = "whatsapp:+5511933330001", "whatsapp:+5511933330002"
+    for writer in (first, second):
+        await bench.stand_in.write(writer, body="Oi")
+    links = shown.page.get_by_role("navigation", name="Other contacts").get_by_role("link")
+    await expect(links).to_have_text(["+55 11 93333-0002", "+55 11 93333-0001"])
+    await links.last.focus()
+    await bench.stand_in.write(first, body="Oi de novo")
+    await expect(links).to_have_text(["+55 11 93333-0001", "+55 11 93333-0002"])
+    await expect(links.first).to_be_focused()
+    await bench.stand_in.write(second, body="Oi de novo")
+    await expect(links).to_have_text(["+55 11 93333-0002", "+55 11 93333-0001"])
+    await expect(links.last).to_be_focused()
+    await expect(shown.page.get_by_role("navigation", name="Other contacts")).not_to_contain_text("more")
+
+
 async def test_the_conversation_beside_the_phone_is_live(shown: Seen, bench: Bench) -> None:
     bench.system.open(ANA, Step("1", "message.received", bench.system.now_ms, ("opened conversation", "status pending")))
     beside = shown.beside("Ana")

@@ -64,25 +64,26 @@ function meetSteps(place) {
 
 const CONTROLS = "button, input, select, textarea, a[href]";
 
-/* Where the control that had the focus is gone, the one that stands there now has it, or else the phone's text box. */
-function keepFocus(place, index) {
+/* A control that was moved keeps the focus. Where it is gone, the one that stands there now has it, or else the phone's text box. */
+function keepFocus(place, control, index) {
   if (index < 0 || place.contains(document.activeElement)) return;
   const left = [...place.querySelectorAll(CONTROLS)];
-  const next = left[Math.min(index, left.length - 1)] ?? place.closest(".station")?.querySelector("textarea");
+  const next = left.find((each) => each === control) ?? left[Math.min(index, left.length - 1)] ?? place.closest(".station")?.querySelector("textarea");
   next?.focus({ preventScroll: true });
 }
 
 function put({ target, html, whole }) {
   const place = element(target);
   if (!place) return;
-  const focused = [...place.querySelectorAll(CONTROLS)].indexOf(document.activeElement);
+  const control = document.activeElement;
+  const index = [...place.querySelectorAll(CONTROLS)].indexOf(control);
   const made = document.createElement("template");
   made.innerHTML = html;
   const scroll = place.closest("[data-scroll]");
   const isAtEnd = scroll && scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 80;
   (whole ? updateChildren : updateItems)(place, made.content);
   meetSteps(place);
-  keepFocus(place, focused);
+  keepFocus(place, control, index);
   if (isAtEnd) scroll.scrollTop = scroll.scrollHeight;
   if (target === "switches-list") showSwitches();
 }

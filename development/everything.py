@@ -18,7 +18,7 @@ from rich.console import Console
 from development.commands import data_option, prosa_command, shown
 from development.errors import DevelopmentError
 from development.output import Output
-from development.plan import Plan, addresses, programs
+from development.plan import HOST, Plan, addresses, programs
 from development.ports import require_possible_ports, wait_for_free_ports
 from development.settings_check import checked_settings
 from development.supervision import Child, Show
@@ -134,7 +134,8 @@ class Everything:
         """What needs no tables starts while they are made."""
         self._start("simulator", "webhook")
         await asyncio.to_thread(_migrate, where["DATABASE_URL"])
-        self._plan.directory.write_addresses(where)
+        metrics = {"METRICS_HOST": HOST, "METRICS_PORT": str(self._plan.ports.metrics)}
+        self._plan.directory.write_addresses({**where, **metrics})
         self._start("handlers", "clock")
         await self._all_ready()
         self._output.show_links(self._plan, where, seconds=time.monotonic() - self._started_at)

@@ -25,6 +25,9 @@ async def test_beside_a_run_everything_is_well_with_nothing_set(tmp_path: Path) 
         assert [finding for finding in findings if finding["severity"] != "ok"] == []
         assert code == 0
         assert {finding["check"] for finding in findings} >= {"log", "clock", "workers", "migrations", "Twilio call", "webhook"}
+        metrics = dev.options[dev.options.index("--metrics-port") + 1]
+        told = [finding["sentence"] for finding in findings if finding["check"] == "metrics port"]
+        assert told == [f"Health and metrics answer at 127.0.0.1:{metrics}."]
         secrets = {value for name, value in dev.addresses.items() if name.endswith(("URL", "TOKEN", "KEY")) and "@" in value}
         assert not any(secret.partition("@")[0].rpartition(":")[2] in output for secret in secrets)
 

@@ -14,8 +14,9 @@ Directory = Annotated[
     Path | None,
     typer.Option(
         "--data",
-        help=f"The directory of the prosa dev that is meant. Not given: {DEFAULT_DIRECTORY}, where one runs there and the "
-        "environment sets neither REDIS_URL nor DATABASE_URL, and neither it nor .env sets ENVIRONMENT=production.",
+        help=f"The directory of the prosa dev that is meant. Not given: {DEFAULT_DIRECTORY}, where one runs or has stopped there "
+        "and the environment sets neither REDIS_URL nor DATABASE_URL (where it has stopped, nor does .env), and neither of them "
+        "sets ENVIRONMENT=production.",
         file_okay=False,
         show_default=False,
     ),

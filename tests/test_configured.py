@@ -137,3 +137,8 @@ async def test_a_server_that_the_environment_names_is_meant_where_the_run_beside
 ) -> None:
     code, told = await prosa(*LIST, directory=stopped.path.parent, **{name: addresses(OTHERS)[name]})
     assert (code, "nothing runs" in told) == (1, False)
+
+
+async def test_a_repair_is_not_said_to_need_a_run(tmp_path: Path) -> None:
+    code, told = await prosa("repair", "--help", directory=tmp_path, COLUMNS="500")
+    assert (code, "Not given: .prosa, where one runs or has stopped there" in told) == (0, True)

@@ -77,7 +77,8 @@ def lines_of(shown: "Shown") -> list[str]:
 
 def _story(shown: "Shown", now: datetime) -> list[str]:
     steps = [(_of_ms(step.at_ms), step) for step in shown.steps]
-    has_one_day = all(_is_today(at, now) for at in (*(said.at for said in shown.said), *(at for at, _ in steps)))
+    moments = [moment for said in shown.said for moment in (said.at, said.written_at) if moment]
+    has_one_day = all(_is_today(at, now) for at in (*moments, *(at for at, _ in steps)))
     form = TIME if has_one_day else DAY_AND_TIME
     lines = ["", *(_said(each, form) for each in shown.said)]
     if steps:
@@ -89,7 +90,8 @@ def _story(shown: "Shown", now: datetime) -> list[str]:
 def _said(said: "Said", form: str) -> str:
     status = "" if said.author == "contact" else f"  [{said.status}{f' {said.error_code}' if said.error_code else ''}]"
     text = said.text.replace("\n", "\n      ")
-    return f"  {said.at.astimezone():{form}}  {said.author or 'somebody'}: {text}{status}"
+    written = f"  [written {said.written_at.astimezone():{form}}]" if said.written_at else ""
+    return f"  {said.at.astimezone():{form}}  {said.author or 'somebody'}: {text}{status}{written}"
 
 
 def _moment(moment: datetime) -> str:

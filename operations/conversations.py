@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -13,11 +13,16 @@ from operations.refold import Step
 from operations.timeline import STEPS, timeline
 from projections.database import Connection as DatabaseConnection
 from projections.database import sql
+from projections.lateness import RECONCILER, late_ms
 from projections.state import Part, PartStatus, ReplyKind, ReplyStatus, Status
+from streams.envelope import decode
 from streams.events import ClockAdvanced
 
 NAMED = 6
 """How many conversations that a name may mean are told; so many and more mean that it is too short."""
+
+LATE = timedelta(seconds=5)
+"""Twilio dates what was written to the second, and a webhook may take a few itself."""
 
 _PARTS = TypeAdapter(tuple[Part, ...])
 _AUTHORS = {ReplyKind.ANSWER: "AI", ReplyKind.FAILURE_SENTENCE: "failure sentence"}
@@ -59,7 +64,8 @@ class Said:
     """
     A message, or a part of a reply that did not become one; then it has no `sid`, and `status` says what became of it.
 
-    `author` is `contact`, `AI`, `failure sentence`, or the person who wrote it; empty where only a callback told of it.
+    `author` is `contact`, `AI`, `failure sentence`, or the person who wrote it; empty where only a callback told of it. `at` is
+    when the log heard of it; `written_at` is told where the reconciler fetched it and the contact wrote it `LATE` before or more.
     """
 
     at: datetime
@@ -70,6 +76,7 @@ class Said:
     sid: str | None = None
     reply: str | None = None
     part: int | None = None
+    written_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +152,8 @@ def _is_within(step: Step, conversation: Listed) -> bool:
 async def messages_of(connection: Connection, conversation_id: str, *, limit: int) -> Sequence[Said]:
     """The newest messages of a conversation, oldest first. Raises `ReadModelUnavailable`."""
     async with connection.database.transaction(readonly=True) as reading:
-        return [_message(row) for row in await reading.fetch(sql("conversation_messages"), conversation_id, limit)]
+        rows = await reading.fetch(sql("conversation_messages"), conversation_id, limit, RECONCILER)
+        return [_message(row) for row in rows]
 
 
 async def _listed(
@@ -169,7 +177,25 @@ def _conversation(row: Any) -> Listed:
 
 def _message(row: Any) -> Said:
     author = "contact" if row["direction"] == "inbound" else _author(row["reply_kind"], row["replied_by"])
-    return Said(row["at"], author, row["body"] or "", row["status"], row["error_code"], row["sid"], row["reply_id"], row["part"])
+    return Said(
+        row["at"],
+        author,
+        row["body"] or "",
+        row["status"],
+        row["error_code"],
+        row["sid"],
+        row["reply_id"],
+        row["part"],
+        _written_at(row),
+    )
+
+
+def _written_at(row: Any) -> datetime | None:
+    if row["fetched"] is None:
+        return None
+    late = timedelta(milliseconds=late_ms(decode(row["fetched"].encode()), row["appended_at_ms"]))
+    written_at: datetime = row["at"] - late
+    return written_at if late >= LATE else None
 
 
 def _unsaid(row: Any) -> list[Said]:

@@ -24,6 +24,10 @@ def written_at_ms(event: Event, partition: PartitionState) -> int:
     """
     if event.source != RECONCILER:
         return partition.log_time_ms
+    return partition.log_time_ms - late_ms(event, partition.appended_at_ms)
+
+
+def late_ms(event: Event, appended_at_ms: int) -> int:
+    """How long before the append the contact wrote what the reconciler fetched."""
     told = event.time if event.time.tzinfo else event.time.replace(tzinfo=UTC)
-    late_ms = partition.appended_at_ms - (told - _EPOCH) // timedelta(milliseconds=1)
-    return partition.log_time_ms - max(0, late_ms)
+    return max(0, appended_at_ms - (told - _EPOCH) // timedelta(milliseconds=1))

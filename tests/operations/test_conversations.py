@@ -4,12 +4,23 @@ from datetime import timedelta
 
 import pytest
 
+from commands.conversation_view import lines_of
 from operations.clock import advance
 from operations.connection import Connection
 from operations.conversations import Listed, listed, named, shown
 from operations.errors import ActRefused
+from projections.lateness import RECONCILER
 from projections.state import Status
-from streams.events import ConversationClosed, ConversationTaken, EventDeadLettered, MessageSent, PersonReplied, SendStarted
+from streams.envelope import new_event
+from streams.events import (
+    ConversationClosed,
+    ConversationTaken,
+    EventDeadLettered,
+    MessageReceived,
+    MessageSent,
+    PersonReplied,
+    SendStarted,
+)
 from streams.partitions import thread_of as thread_between
 from tests.handlers.world import World, thread_of
 
@@ -129,6 +140,28 @@ async def test_everything_that_was_said_is_shown_with_who_said_it_and_how_far_it
     assert found.said[0].author == "contact"
     assert found.window_closes_at is not None
     assert [step.name for step in found.steps][-1] == "person.replied"
+
+
+async def fetched(world: World, late: timedelta) -> None:
+    """The contact wrote that long ago, and the reconciler heard of it now."""
+    data = MessageReceived(sid=f"SM{late.seconds:032x}", kind="text", body="Oi", form={"Body": ("Oi",)})
+    event = new_event(data, subject=THREADS[0], source=RECONCILER)
+    await world.log.append(event.model_copy(update={"time": event.time - late}))
+    await world.state(THREADS[0])
+
+
+async def test_a_message_that_was_fetched_late_tells_also_when_it_was_written(world: World, connection: Connection) -> None:
+    await written(world, THREADS[0])
+    await fetched(world, timedelta(seconds=1))
+    await fetched(world, timedelta(minutes=3))
+    found = await shown(connection, await conversation(connection))
+    at_once, soon, late = found.said
+    assert (at_once.written_at, soon.written_at) == (None, None)
+    assert late.written_at is not None
+    assert abs(late.at - late.written_at - timedelta(minutes=3)) < timedelta(seconds=2)
+    told = [line for line in lines_of(found) if "[written " in line]
+    assert len(told) == 1
+    assert f"{late.written_at.astimezone():%H:%M:%S}]" in told[0]
 
 
 async def test_what_was_taken_back_is_shown_as_unsaid(world: World, connection: Connection) -> None:

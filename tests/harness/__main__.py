@@ -16,6 +16,7 @@ from streams import crash_points
 from tests.harness.campaign import AT_ONCE, KINDS, campaign, fault_named, planned
 from tests.harness.report import LEGEND, family_of, markdown, summary, table
 from tests.harness.rounds import rounds, untried
+from tests.harness.self_test import self_test
 from tests.harness.servers import servers
 from tests.harness.storm import storm
 from tests.harness.sweep import COVERED_ELSEWHERE
@@ -35,8 +36,9 @@ compares the phones, the log and the read model: nothing that was acknowledged i
 out of order. What breaks: any process, killed or paused at each crash point at each passing of it; servers, connections,
 Twilio, the model; a log that loses what it had, which is repaired by the real commands.
 
-Each line is a trial, and repeats it with --only. One trial of each class comes first. At the end a table counts. What broke a
-law is listed once more, with the folder of its history: log, rows, ledger, outputs. Exit code 0 where no law was broken, 1 where
+Before anything else violations of every kind are put into a clean history, and the checker must find them. Then each line
+is a trial, and repeats it with --only. One trial of each class comes first. At the end a table counts. What broke a law is
+listed once more, with the folder of its history: log, rows, ledger, outputs. Exit code 0 where no law was broken, 1 where
 one was, 2 for a wrong option, 130 after Ctrl-C.
 """
 EXAMPLES = """
@@ -88,6 +90,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.list:
         _tell("\n".join(_list()))
         return 0
+    is_sound, told = self_test()
+    if not is_sound:
+        _tell(f"{told}\n\nThe checker does not find what it must find; its verdicts would prove nothing.")
+        return 1
+    _tell(f"The checker finds every violation that is put into a clean history: {told.splitlines()[-1]}.")
     directory = arguments.directory or Path(tempfile.mkdtemp(prefix="prosa-faults-"))
     directory.mkdir(parents=True, exist_ok=True)
     began, finished, is_interrupted = time.monotonic(), list[Verdict](), False

@@ -12,6 +12,7 @@ from streams.engines.redis_keys import stream_key
 from streams.errors import EpochChanged, LogUnavailable
 from streams.log import Committed
 from streams.partitions import START, entry_id_of_position, position_of_entry_id
+from telemetry import ranges
 
 log = get_logger("prosa.log")
 
@@ -42,7 +43,7 @@ class RedisMarks:
     async def commit(self, group: str, positions: Mapping[int, int], entries: Mapping[int, int]) -> None:
         """As `EventLog.commit`."""
         if missing := await self._set_ids(group, positions, entries):
-            log.warning("group.made_again", group=group, partitions=missing)
+            log.warning("group.made_again", reason="it was gone from the log", group=group, partitions=ranges(missing))
             await self._create(group, missing)
             if await self._set_ids(group, {partition: positions[partition] for partition in missing}, entries):
                 raise LogUnavailable("NOGROUP")

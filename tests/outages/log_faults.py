@@ -89,6 +89,7 @@ def _saves_that_fail(system: System) -> Iterator[None]:
     """A folder stands where the snapshot would go."""
     obstacle = system.valkey.directory.path / "dump.rdb"
     with system.redis as client, configured(system, save="3600 1"):
+        obstacle.unlink(missing_ok=True)  # what an earlier save left
         obstacle.mkdir()
         try:
             client.bgsave()

@@ -1,6 +1,6 @@
 """Redis lost `prosa:meta`, or has an older one, beside streams of a later generation: nothing acknowledged is destroyed."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from redis import Redis
@@ -33,12 +33,6 @@ async def damaged(redis_url: str, empty_database_url: str) -> AsyncIterator[Dama
         await log.project()
         await log.write(2)
         yield log
-
-
-@pytest.fixture(autouse=True)
-def disarmed() -> Iterator[None]:
-    yield
-    crash_points.on_reached = lambda _: None
 
 
 async def the_record(log: DamagedLog) -> None:

@@ -1,7 +1,5 @@
 """A log that lost its tail, or everything, is made whole: nothing acknowledged that stands anywhere is lost."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from operations.repair_findings import compare, standing
@@ -9,15 +7,9 @@ from projections.archive import ArchiveAltered
 from streams.engines.redis_keys import retired_key, stream_key
 from streams.errors import CheckpointAhead, LogMismatch
 from streams.partitions import milliseconds_of_position
-from tests.operations.damaged_log import LEASE_SECONDS, DamagedLog, a_damaged_log
+from tests.operations.damaged_log import LEASE_SECONDS, DamagedLog
 from tests.operations.damages import DAMAGES, HERE, Damage, tail, tail_of_one
 from tests.projections.read_model import PARTITIONS
-
-
-@pytest.fixture
-async def damaged(redis_url: str, empty_database_url: str) -> AsyncIterator[DamagedLog]:
-    async with a_damaged_log(redis_url, empty_database_url) as log:
-        yield log
 
 
 @pytest.mark.parametrize("is_used_on", [False, True], ids=["noticed at once", "used on"])

@@ -1,7 +1,6 @@
 """A repair beside webhooks that append, workers that serve and another repair."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from redis import Redis
@@ -16,22 +15,10 @@ from streams.engines.redis_rewrite import SWITCH_AT_MOST
 from streams.errors import EpochChanged
 from streams.log import Consumed
 from streams.partitions import SEQUENCE_BITS, START, milliseconds_of_position
-from tests.operations.damaged_log import LEASE_SECONDS, DamagedLog, a_damaged_log
+from tests.operations.damaged_log import LEASE_SECONDS, DamagedLog
 from tests.operations.damages import HERE, everything, tail
 from tests.projections.read_model import PARTITIONS
 from tests.streams.conftest import eventually
-
-
-@pytest.fixture
-async def damaged(redis_url: str, empty_database_url: str) -> AsyncIterator[DamagedLog]:
-    async with a_damaged_log(redis_url, empty_database_url) as log:
-        yield log
-
-
-@pytest.fixture(autouse=True)
-def disarmed() -> Iterator[None]:
-    yield
-    crash_points.on_reached = lambda _: None
 
 
 async def test_nothing_that_is_appended_meanwhile_is_lost(damaged: DamagedLog) -> None:

@@ -1,6 +1,6 @@
 """A repair that breaks off, by a full server, the network or a crash, has changed nothing or is finished by the next one."""
 
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 
 import pytest
 from redis import Redis
@@ -14,21 +14,9 @@ from streams import crash_points
 from streams.engines.redis_keys import rewriting_key
 from streams.engines.redis_rewrite import Entry, NewGeneration, Written
 from streams.errors import CheckpointAhead, LeaseLost, LogUnavailable
-from tests.operations.damaged_log import DamagedLog, a_damaged_log
+from tests.operations.damaged_log import DamagedLog
 from tests.operations.damages import HERE, Damage, everything, tail, tail_of_one
 from tests.projections.read_model import PARTITIONS
-
-
-@pytest.fixture
-async def damaged(redis_url: str, empty_database_url: str) -> AsyncIterator[DamagedLog]:
-    async with a_damaged_log(redis_url, empty_database_url) as log:
-        yield log
-
-
-@pytest.fixture(autouse=True)
-def disarmed() -> Iterator[None]:
-    yield
-    crash_points.on_reached = lambda _: None
 
 
 async def test_a_server_that_is_full_in_the_middle_of_it_gets_its_room_back(damaged: DamagedLog) -> None:

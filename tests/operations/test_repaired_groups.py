@@ -1,21 +1,11 @@
 """After a repair each group goes on where it was, and so do its threads."""
 
-from collections.abc import AsyncIterator
-
-import pytest
-
 from operations.connection import Connection
 from operations.timeline import timeline
 from streams.partitions import START
-from tests.operations.damaged_log import GROUP, DamagedLog, a_damaged_log
+from tests.operations.damaged_log import GROUP, DamagedLog
 from tests.operations.damages import HERE, everything, tail_of_one
 from tests.projections.read_model import thread_in
-
-
-@pytest.fixture
-async def damaged(redis_url: str, empty_database_url: str) -> AsyncIterator[DamagedLog]:
-    async with a_damaged_log(redis_url, empty_database_url) as log:
-        yield log
 
 
 async def mark_of(damaged: DamagedLog, partition: int = HERE) -> tuple[int, int | None, int | None]:

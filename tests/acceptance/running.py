@@ -22,7 +22,7 @@ from simulator.servers import free_port
 from tests.acceptance.processes import Process, descendants, running_in
 from tests.harness.history import History, Sources, history_of
 from tests.harness.phone_company import PhoneCompany as PhoneCompany
-from tests.harness.system import clean_environment as clean_environment
+from tests.harness.programs import clean_environment as clean_environment
 from tests.harness.system import eventually as eventually
 
 PROSA = Path(sys.executable).with_name("prosa")

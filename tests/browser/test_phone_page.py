@@ -13,7 +13,6 @@ from tests.simulator.stand_in import eventually
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ANA = "whatsapp:+5511999990000"
-BRUNO = "whatsapp:+5511988887777"
 
 
 async def test_a_first_visit_shows_two_phones_and_says_what_to_do(shown: Seen) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from projections.lateness import RECONCILER
@@ -113,12 +113,6 @@ class History:
     @property
     def skipped_events(self) -> Sequence[Row]:
         return self.tables["skipped_events"]
-
-
-class Fetches(Protocol):
-    """A connection to Postgres, or a pool of them."""
-
-    async def fetch(self, query: str, *args: Any) -> list[Any]: ...
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,7 @@ from simulator.servers import free_port
 from tests.harness.crashes import Crash
 from tests.harness.nursery import Child, Nursery
 from tests.harness.phone_company import PhoneCompany
-from tests.harness.programs import CLOCK, QUICK, QUICK_DELIVERY, SIMULATOR, WEBHOOK, Ended, Program
-from tests.harness.programs import clean_environment as clean_environment
+from tests.harness.programs import CLOCK, QUICK, QUICK_DELIVERY, SIMULATOR, WEBHOOK, Ended, Program, clean_environment
 from tests.harness.proxy import Proxy
 from tests.harness.servers import Servers, Stores
 

@@ -4,9 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
+import pytest
+
 from tests.outages.measured import everything, measure_with
 from tests.outages.system import System
 from tests.outages.test_the_log_is_away import MOST_CORES, RECOVERED_SECONDS, SECONDS, TOLD_ONCE
+
+pytestmark = pytest.mark.alone
+"""Seconds and shares of a core are asserted."""
 
 
 @contextmanager

@@ -7,6 +7,9 @@ import pytest
 from tests.outages.door import FAULTS_AT_THE_DOOR, answers
 from tests.outages.system import Program, System, eventually
 
+pytestmark = pytest.mark.alone
+"""Seconds and shares of a core are asserted."""
+
 SECONDS = 2.0
 LONGEST_SECONDS = 5.0
 """Twilio waits for 15; an append that nobody answers is given up after 3."""

@@ -27,19 +27,19 @@ CALM_MS = 2_500
 async def _chat(shown: Seen) -> None:
     """Ana is answered, sends a photograph, and falls silent for a day; then Bruno writes, and Rita takes over."""
     await shown.write("Ana", "Oi! Vocês têm mesa para hoje à noite?")
-    await expect(shown.phone("Ana").locator(".theirs .tick-read")).to_have_count(1)
+    await expect(shown.phone("Ana").locator(".theirs .delivery-read")).to_have_count(1)
     await shown.phone("Ana").get_by_role("button", name="Image").click()
-    await expect(shown.phone("Ana").locator(".theirs .tick-read")).to_have_count(2)
+    await expect(shown.phone("Ana").locator(".theirs .delivery-read")).to_have_count(2)
     for button, status in (("20 minutes later", "idle"), ("25 hours later", "expired")):
         await shown.page.get_by_role("button", name=button).click()
         await expect(shown.beside("Ana").locator(".status")).to_have_text(status)
     await shown.phone("Bruno").get_by_role("button", name="Burst of 3").click()
-    await expect(shown.phone("Bruno").locator(".theirs .tick-read")).to_have_count(1)
+    await expect(shown.phone("Bruno").locator(".theirs .delivery-read")).to_have_count(1)
     rita = shown.beside("Bruno")
     await rita.get_by_role("button", name="Take over").click()
     await rita.get_by_role("textbox").fill("Aqui é a Rita. Mesa para dois às 20h, pode ser?")
     await rita.get_by_role("textbox").press("Enter")
-    await expect(shown.phone("Bruno").locator(".theirs .tick-read")).to_have_count(2)
+    await expect(shown.phone("Bruno").locator(".theirs .delivery-read")).to_have_count(2)
     await shown.write("Bruno", "Combinado, obrigado!")
     await expect(rita.locator(".steps li").first).to_contain_text("1 unanswered")
 

@@ -47,13 +47,22 @@ class Contact:
 
 
 def on_page(addresses: Sequence[str], names: Sequence[str]) -> list[Contact]:
-    """Who was asked for, each once, or the first ones. What is no contact's address is left out."""
+    """
+    Who was asked for, each once, or the first ones. What is no contact's address is left out.
+
+    Of too many the last stay: whoever is added always has a place, and the first one makes room.
+    """
     asked = list(zip(addresses, [*names, *[""] * len(addresses)], strict=False)) or FIRST
     found: dict[str, Contact] = {}
     for address, name in asked:
-        if is_contact(address) and address not in found and len(found) < MOST:
+        if is_contact(address) and address not in found:
             found[address] = Contact(address, name.strip()[:LONGEST_NAME] or default_name(address))
-    return list(found.values())
+    return list(found.values())[-MOST:]
+
+
+def makes_room(contacts: Sequence[Contact]) -> Contact | None:
+    """Whose place the next one takes; nobody's, while there is another."""
+    return contacts[0] if len(contacts) >= MOST else None
 
 
 def default_name(address: str) -> str:

@@ -11,7 +11,7 @@ from simulator.addresses import is_contact
 from simulator.ledger import Kind
 from simulator.phone.beside import Beside, BesideTrouble
 from simulator.phone.chats import Chats
-from simulator.phone.contacts import Contact, on_page, page_address
+from simulator.phone.contacts import MOST, Contact, makes_room, on_page, page_address
 from simulator.phone.desk import Desk
 from simulator.phone.rendering import rendered
 from simulator.phone.switches import shown_switches
@@ -166,5 +166,5 @@ def others_html(desk: Desk, contacts: Sequence[Contact]) -> str:
     shown = {contact.address for contact in contacts}
     writers = desk.simulation.account.phones.last_writers_first()
     others = [address for address in writers if address not in shown and is_contact(address)]
-    links = [(each, page_address([*contacts, each])) for each in on_page(others, []) if others]
-    return rendered("others.html", links=links, more=len(others) - len(links))
+    links = [(each, page_address([*contacts, each])) for each in on_page(others[:MOST], []) if others]
+    return rendered("others.html", links=links, more=len(others) - len(links), makes_room=makes_room(contacts))

@@ -14,7 +14,7 @@ from starlette.types import Scope
 from simulator.access import require_control
 from simulator.ledger import Kind
 from simulator.phone.beside import Beside, BesideTrouble
-from simulator.phone.contacts import Contact, next_address, on_page, page_address, without
+from simulator.phone.contacts import Contact, makes_room, next_address, on_page, page_address, without
 from simulator.phone.desk import Desk
 from simulator.phone.guard import PAGE_HEADERS, require_this_page
 from simulator.phone.live import Live
@@ -73,6 +73,7 @@ async def show_page(desk: AtDesk, contacts: Annotated[list[Contact], Depends(con
         removals={each.address: page_address(without(contacts, each)) for each in contacts},
         live=page_address(contacts).replace("/", "/phone/live", 1),
         suggested=next_address(contacts),
+        makes_room=makes_room(contacts),
         beside=desk.beside,
         jumps=JUMPS,
         sender=desk.simulation.settings.sender,

@@ -37,7 +37,7 @@ async def test_a_chat_a_handoff_and_then_the_clock(shown: Seen) -> None:
     ana, bruno = shown.beside("Ana"), shown.beside("Bruno")
     await shown.write("Ana", "Olá!")
     await expect(shown.phone("Ana").locator(".theirs .text")).to_contain_text("Olá!")
-    await expect(shown.phone("Ana").locator(".theirs .tick-read")).to_be_visible()
+    await expect(shown.phone("Ana").locator(".theirs .delivery-read")).to_be_visible()
     await expect(ana.locator(".status")).to_have_text("active")
     await expect(ana).to_contain_text(re.compile(r"idle\s+in 14 min"))
     await expect(ana).to_contain_text(re.compile(r"expires\s+in 23 h 59 min"))

@@ -1,6 +1,7 @@
 """The phone page in a real browser, with a read model by hand beside it."""
 
 import re
+from urllib.parse import urlencode
 
 import pytest
 from playwright.async_api import Browser, expect
@@ -32,13 +33,15 @@ async def test_a_message_goes_to_the_webhook_and_stands_on_its_own_phone_only(sh
     assert (post.form["From"], post.form["Body"], post.form["ProfileName"]) == (ANA, "Oi!", "Ana")
 
 
-async def test_a_reply_arrives_with_its_ticks(shown: Seen, bench: Bench) -> None:
+async def test_a_reply_says_how_far_it_came_and_ticks_stand_on_what_the_contact_wrote_only(shown: Seen, bench: Bench) -> None:
     await shown.write("Ana", "Oi!")
     await expect(shown.bubbles("Ana")).to_have_count(1)
     await bench.stand_in.send("Olá, Ana!", to=ANA)
     reply = shown.phone("Ana").locator(".theirs .bubble")
     await expect(reply).to_contain_text("Olá, Ana!")
-    await expect(reply.locator(".tick-read")).to_be_visible()
+    await expect(reply.locator(".delivery")).to_have_text("read")
+    await expect(reply.locator(".tick")).to_have_count(0)
+    await expect(shown.phone("Ana").locator(".own .tick")).to_have_count(1)
 
 
 async def test_a_burst_is_three_messages_in_one_go_in_their_order(shown: Seen, bench: Bench) -> None:
@@ -95,6 +98,7 @@ async def test_a_message_that_fails_on_its_way_shows_its_code(shown: Seen, bench
     await expect(shown.bubbles("Ana")).to_have_count(1)
     await bench.stand_in.break_down(callbacks={"fail": {"code": 63024}})
     await bench.stand_in.send("Olá", to=ANA)
+    await expect(shown.phone("Ana").locator(".theirs .delivery")).to_have_text("failed")
     await expect(shown.phone("Ana").locator(".theirs .trouble")).to_contain_text("63024")
 
 
@@ -146,13 +150,13 @@ async def _faults_changed(bench: Bench) -> bool:
     return bool(await bench.stand_in.entries("faults_changed"))
 
 
-async def test_a_contact_who_hides_that_they_read_shows_no_read_tick(shown: Seen, bench: Bench) -> None:
+async def test_what_a_contact_read_who_hides_it_is_delivered(shown: Seen, bench: Bench) -> None:
     await shown.write("Ana", "Oi!")
     await expect(shown.bubbles("Ana")).to_have_count(1)
     await shown.station("Ana").get_by_role("button", name="Read receipts on").click()
     await expect(shown.station("Ana").get_by_role("button", name="Read receipts off")).to_be_visible()
     await bench.stand_in.send("Olá", to=ANA)
-    await expect(shown.phone("Ana").locator(".theirs .tick-delivered")).to_be_visible()
+    await expect(shown.phone("Ana").locator(".theirs .delivery")).to_have_text("delivered")
     assert (await bench.stand_in.phone(ANA))["received"][0]["status"] == "delivered"
 
 
@@ -176,6 +180,26 @@ async def test_whoever_else_writes_is_offered(shown: Seen, bench: Bench) -> None
     link = shown.page.get_by_role("link", name="+55 11 93333-4444")
     await link.click()
     await expect(shown.page.get_by_role("article")).to_have_count(3)
+
+
+async def test_on_a_full_page_the_first_phone_makes_room_and_the_page_says_so_before(browser: Browser, bench: Bench) -> None:
+    addresses = [f"whatsapp:+55119222200{number:02d}" for number in range(6)]
+    query = urlencode([pair for each in addresses for pair in (("contact", each), ("name", f"Nº {each[-1]}"))])
+    async with seen(browser, f"{bench.url}?{query}") as shown:
+        phones = shown.page.get_by_role("article")
+        await expect(phones).to_have_count(6)
+        await bench.stand_in.write("whatsapp:+5511933334444", body="Oi")
+        await expect(shown.page.get_by_role("navigation", name="Other contacts")).to_contain_text("takes the place of Nº 0")
+        await shown.page.get_by_role("link", name="+55 11 93333-4444").click()
+        await expect(shown.station("Nº 0")).to_have_count(0)
+        await expect(phones).to_have_count(6)
+        await expect(phones.last).to_contain_text("+55 11 93333-4444")
+        await shown.page.get_by_role("button", name="Contact", exact=True).click()
+        await expect(shown.page.get_by_role("dialog", name="Another contact")).to_contain_text("takes the place of Nº 1")
+        await shown.page.get_by_role("button", name="Add", exact=True).click()
+        await expect(shown.station("Nº 1")).to_have_count(0)
+        await expect(phones).to_have_count(6)
+        await expect(phones.last).to_contain_text("+55 11 97777-0001")
 
 
 async def test_of_many_others_those_that_wrote_last_come_first_and_the_rest_are_counted(shown: Seen, bench: Bench) -> None:

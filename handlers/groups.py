@@ -14,6 +14,7 @@ from handlers.measured import handling
 from handlers.parts import split
 from handlers.respond import RESPONDER_EVENTS, Manner, Responder
 from handlers.send import SENDER_EVENTS, Sender
+from handlers.send_rate import SendRate
 from handlers.settle import Settler
 from handlers.twilio_client import TwilioClient
 from projections.changes import PROJECTOR, RESPONDER, SENDER
@@ -27,6 +28,7 @@ from streams.delivery import Delivery
 from streams.engines.choose import event_log
 from streams.engines.redis_groups import RedisOwnership
 from streams.engines.redis_log import RedisEventLog
+from streams.engines.redis_rate_limit import RedisRateLimit
 from streams.engines.redis_subscriber import subscribe
 from streams.heartbeat import Heartbeat
 from streams.log import Record
@@ -47,6 +49,7 @@ class Groups:
     ownership: RedisOwnership
     database: Database
     twilio: TwilioClient
+    rate: SendRate
     projector: Projector
     projecting: BatchConsumer
     responding: GroupConsumer
@@ -128,13 +131,15 @@ def build_groups(settings: Settings, on_fatal: OnFatal) -> Groups:
         grace_seconds=grace_seconds(settings),
         absence_is_proof=settings.send_absence_is_proof,
     )
-    sender = Sender(sender_journal, call, settler, sender_breaker, retry)
+    rate = send_rate(settings)
+    sender = Sender(sender_journal, call, settler, sender_breaker, rate, retry)
 
     return Groups(
         log=log,
         ownership=ownership,
         database=database,
         twilio=twilio,
+        rate=rate,
         projector=projector,
         projecting=BatchConsumer(log, ownership, group=PROJECTOR, positions=projector.positions, on_fatal=on_fatal),
         responding=GroupConsumer(
@@ -173,6 +178,12 @@ def twilio_client(settings: Settings) -> TwilioClient:
         api_url=settings.twilio_api_url,
         timeout_seconds=min(settings.twilio_timeout_seconds, settings.lease_seconds / 2),
     )
+
+
+def send_rate(settings: Settings) -> SendRate:
+    """As the settings limit it, if they do."""
+    per_second = settings.twilio_messages_per_second
+    return SendRate(RedisRateLimit(settings.redis_url.get_secret_value(), per_second) if per_second else None)
 
 
 def grace_seconds(settings: Settings) -> float:

@@ -76,6 +76,7 @@ def build_app(settings: Settings) -> FastStream:
     async def close() -> None:
         await end(counting)
         await groups.twilio.close()
+        await groups.rate.close()
         await groups.database.close()
         await groups.log.close()
 

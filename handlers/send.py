@@ -17,6 +17,7 @@ from handlers.call_twilio import THROTTLED_STEPS, CallTwilio, Grant
 from handlers.decide import ConfirmSend, JudgeFailure, RefuseSend, SendStep, SettleSend, StartSend, next_send
 from handlers.error_table import Outcome, classify_callback
 from handlers.journal import Journal, on_behalf_of
+from handlers.send_rate import SendRate
 from handlers.serial import Serial
 from handlers.settle import Settler
 from handlers.spans import handled
@@ -76,11 +77,14 @@ class SendStuck(PermanentError):
 class Sender:
     """Does what `next_send` says for a thread, until it says nothing."""
 
-    def __init__(self, journal: Journal, call: CallTwilio, settler: Settler, breaker: Breaker, retry: RetryPolicy) -> None:
+    def __init__(
+        self, journal: Journal, call: CallTwilio, settler: Settler, breaker: Breaker, rate: SendRate, retry: RetryPolicy
+    ) -> None:
         self._journal = journal
         self._call = call
         self._settler = settler
         self._breaker = breaker
+        self._rate = rate
         self._retry = retry
         self._serial = Serial()
 
@@ -153,7 +157,8 @@ class Sender:
         return await self._journal.record(letter, cause=cause, thread=thread)
 
     async def _start(self, thread: str, cause: Event, step: StartSend) -> View:
-        if await self._breaker.admit():
+        has_paused = await self._breaker.admit()
+        if await self._rate.admit(thread) or has_paused:
             view = await self._journal.look(thread)
             if next_send(view.state, view.log_time_ms) != step:
                 return view

@@ -79,6 +79,13 @@ class Twilio(BaseModel):
     twilio_timeout_seconds: float = Field(
         5, gt=0, le=5 * MINUTE, description="Limit of one call to Twilio; never more than half of LEASE_SECONDS."
     )
+    twilio_messages_per_second: float = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="Sends that may begin each second from one of our addresses, by all workers together. 0 leaves it to Twilio, "
+        "which queues what is faster than the sender's own rate (80 by default) for up to 4 hours.",
+    )
     typing_indicator: bool = Field(
         False, description="Show typing dots while the model works; this also marks the contact's message as read."
     )

@@ -20,6 +20,7 @@ from handlers.journal import Journal
 from handlers.model import Answer, ModelFailed, Question
 from handlers.respond import RESPONDER_EVENTS, Manner, Responder
 from handlers.send import SENDER_EVENTS, Sender
+from handlers.send_rate import SendRate
 from handlers.settle import Settler
 from handlers.turn import TurnLimits
 from handlers.twilio_client import TwilioClient
@@ -102,7 +103,7 @@ async def started(log: MemoryEventLog, url: str, twilio_url: str, callback_url: 
         absence_is_proof=True,
         pauses=RetryPolicy(base_seconds=0.05, max_seconds=0.3),
     )
-    sender = Sender(journal, call, settler, breakers[1], QUICK)
+    sender = Sender(journal, call, settler, breakers[1], SendRate(), QUICK)
     consumers = (
         BatchConsumer(log, ownership, group="projector", positions=projector.positions),
         GroupConsumer(log, ownership, group=RESPONDER, names=RESPONDER_EVENTS, retry=QUICK, drain_seconds=0.1),

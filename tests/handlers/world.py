@@ -15,6 +15,7 @@ from handlers.journal import Journal, patiently
 from handlers.model import Answer, ReplyGenerator
 from handlers.respond import Manner, Responder
 from handlers.send import Sender
+from handlers.send_rate import SendRate
 from handlers.settle import Settler
 from handlers.turn import TurnLimits
 from projections.changes import RESPONDER, SENDER
@@ -187,6 +188,7 @@ class World:
         journal: Journal | None = None,
         ownership: Any = None,
         breaker: Breaker | None = None,
+        rate: SendRate | None = None,
         retry: RetryPolicy = QUICK,
         lease_seconds: float = 2.0,
         grace_seconds: float = 0.3,
@@ -214,7 +216,7 @@ class World:
             pauses=RetryPolicy(base_seconds=0.02, max_seconds=0.05),
             monotonic=self.clock.monotonic,
         )
-        return Sender(journal, call, settler, breaker, retry)
+        return Sender(journal, call, settler, breaker, rate or SendRate(), retry)
 
     def attempts(self, handle: Handle, *, breaker: Breaker | None = None, retry: RetryPolicy = QUICK) -> Attempts:
         return Attempts(self.journal(), breaker or Breaker("test", pause_seconds=0.02), retry, handle)

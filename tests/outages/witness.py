@@ -28,6 +28,10 @@ class Witness:
         """How many messages Twilio took for each contact."""
         return Counter(entry["details"]["address"] for entry in self._entries("message_accepted", after))
 
+    def accepted_at(self, after: int = 0) -> list[float]:
+        """When it took each, in seconds since 1970."""
+        return [entry["at"] for entry in self._entries("message_accepted", after)]
+
     def asked(self, after: int = 0) -> int:
         """How often the model was."""
         return len(self._entries("model_asked", after))

@@ -36,9 +36,7 @@ class RunDirectory:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(lock)
-            raise DevelopmentError(
-                f"prosa dev already runs in {self.path}; a second one needs its own --data and ports"
-            ) from None
+            raise DevelopmentError(f"prosa dev already runs in {self.path}; a second one needs its own --data") from None
         try:
             yield
         finally:
@@ -70,9 +68,13 @@ class RunDirectory:
         return (self.path / "valkey").is_dir() and (self.path / "postgres").is_dir()
 
     @property
-    def has_leftovers(self) -> bool:
-        """Whether the last run was killed, so that processes of it may still be ending."""
-        return self.addresses_file.exists()
+    def addresses_of_killed_run(self) -> dict[str, str]:
+        """Where processes of the last run may still be ending; nothing where it stopped in order. For whoever has claimed it."""
+        try:
+            addresses: dict[str, str] = json.loads(self.addresses_file.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):  # it may have been killed while it wrote
+            return {}
+        return addresses
 
     def write_addresses(self, addresses: Mapping[str, str]) -> None:
         """For `prosa say` and its like; it holds passwords, and only its owner may read it."""

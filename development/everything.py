@@ -19,7 +19,7 @@ from development.commands import data_option, prosa_command, shown
 from development.errors import DevelopmentError
 from development.output import Output
 from development.plan import HOST, Plan, addresses, programs
-from development.ports import require_possible_ports, wait_for_free_ports
+from development.ports import on_free_ports, require_possible_ports, wait_for_last_run
 from development.settings_check import checked_settings
 from development.supervision import Child, Show
 from settings import Settings, misspelt_settings
@@ -51,8 +51,8 @@ def run(plan: Plan, console: Console) -> None:
         settings = checked_settings(plan)
         require_possible_ports(plan)
         with plan.directory.claimed():
-            wait_for_free_ports(plan, output.say)
-            asyncio.run(Everything(plan, settings, output).run())
+            wait_for_last_run(plan, output.say)
+            asyncio.run(Everything(on_free_ports(plan, output.say), settings, output).run())
     except _Interrupted:
         pass
     output.say(f"Stopped; the data stay in {shown(plan.directory.path)}")

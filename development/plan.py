@@ -30,11 +30,16 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to start, and where its data are."""
+    """
+    What to start, and where its data are.
+
+    `movable` are the options of the ports that nobody asked for: where such a one is taken, another will do.
+    """
 
     ports: Ports
     workers: int
     directory: RunDirectory
+    movable: frozenset[str] = frozenset()
 
     @property
     def worker_metrics(self) -> range:

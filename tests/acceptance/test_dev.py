@@ -14,7 +14,7 @@ import pytest
 
 from settings import DEVELOPMENT_SECRET, DEVELOPMENT_TOKEN
 from tests.acceptance.processes import LOOPBACK, descendants, listening_addresses
-from tests.acceptance.running import PROSA, QUICK, Prosa, end, eventually, free_ports, prosa
+from tests.acceptance.running import PROSA, QUICK, Prosa, end, eventually, free_ports, prosa, running
 from tests.harness.checker import violations
 
 SECONDS = 30.0
@@ -124,7 +124,7 @@ async def _is_answered(dev: Prosa) -> None:
 async def test_a_second_one_in_the_same_folder_is_refused(dev: Prosa) -> None:
     code, output = await prosa("dev", *free_ports(1), directory=dev.directory)
     assert code == 1
-    assert output == f"prosa: prosa dev already runs in {dev.directory / '.prosa'}; a second one needs its own --data and ports\n"
+    assert output == f"prosa: prosa dev already runs in {dev.directory / '.prosa'}; a second one needs its own --data\n"
     assert dev.process.poll() is None
 
 
@@ -134,6 +134,19 @@ async def test_its_ports_are_taken_for_another_folder(dev: Prosa, tmp_path: Path
     ports = [port for _, port in sorted(zip(dev.options[::2], dev.options[1::2], strict=True))]
     assert all(port in output for port in ports)
     assert "are taken; choose others: " in output
+
+
+async def test_two_run_side_by_side_without_being_told_where(tmp_path: Path) -> None:
+    """Whatever else listens on this machine, also at their first choices."""
+    first, second = (Prosa(tmp_path / name, 1, QUICK, ["--data", ".prosa"]) for name in ("first", "second"))
+    async with running(first), running(second):
+        assert "are taken; this run has --port" in second.output
+        assert f"Open {second.addresses['TWILIO_API_URL']} and chat." in second.output
+        for each in (first, second):
+            code, output = await each.say("Olá!")
+            assert (code, "Olá!" in output) == (0, True), output
+            async with each.phone_company() as twilio:
+                assert len(await twilio.received("whatsapp:+5511999990000")) == 1
 
 
 async def test_everything_it_writes_is_below_its_data(dev: Prosa) -> None:

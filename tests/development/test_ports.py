@@ -4,6 +4,7 @@ import shlex
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,8 @@ from typer.testing import CliRunner
 from cli import app
 from development.directory import RunDirectory
 from development.errors import DevelopmentError
-from development.plan import Plan, Ports
-from development.ports import MADE_BY_MAKE, require_free_ports, require_possible_ports
+from development.plan import Plan, Ports, addresses
+from development.ports import MADE_BY_MAKE, on_free_ports, require_free_ports, require_possible_ports, wait_for_last_run
 from simulator.servers import free_port
 
 HOST = "127.0.0.1"
@@ -66,6 +67,65 @@ def test_the_command_line_that_is_told_has_free_ports_and_all_that_was_asked_for
     accepted = Plan(chosen, 2, refused.directory)
     require_possible_ports(accepted)
     require_free_ports(accepted)
+
+
+ALL = frozenset({"--port", "--simulator-port", "--valkey-port", "--postgres-port", "--metrics-port"})
+
+
+def test_a_taken_port_that_nobody_asked_for_is_gone_round_and_told(taken: list[int], tmp_path: Path) -> None:
+    wanted = replace(plan(tmp_path, workers=2, webhook=taken[0], valkey=taken[1], metrics=taken[2] - 1), movable=ALL)
+    told: list[str] = []
+    found = on_free_ports(wanted, told.append)
+    require_free_ports(replace(found, movable=frozenset()))
+    require_possible_ports(replace(found, movable=frozenset()))
+    assert (found.ports.simulator, found.ports.postgres) == (wanted.ports.simulator, wanted.ports.postgres)
+    assert told == [
+        f"Ports {taken[0]}, {taken[1]} and {taken[2]} are taken; this run has --port {found.ports.webhook}"
+        f" --valkey-port {found.ports.valkey} --metrics-port {found.ports.metrics}"
+    ]
+    assert (on_free_ports(found, told.append), len(told)) == (found, 1)
+
+
+def test_a_port_that_was_asked_for_is_never_another_one(taken: list[int], tmp_path: Path) -> None:
+    wanted = replace(plan(tmp_path, webhook=taken[0], valkey=taken[1]), movable=ALL - {"--port"})
+    with pytest.raises(DevelopmentError, match=f"^port {taken[0]} is taken; choose another: "):
+        on_free_ports(wanted, print)
+
+
+def test_what_nobody_asked_for_makes_way_for_what_was_asked_for(tmp_path: Path) -> None:
+    port = free_port()
+    wanted = replace(plan(tmp_path, webhook=port, simulator=port), movable=ALL - {"--port"})
+    require_possible_ports(wanted)
+    found = on_free_ports(wanted, print).ports
+    assert found.webhook == port != found.simulator
+
+
+@pytest.mark.parametrize("asked", ["--port", "--metrics-port"])
+def test_a_default_that_was_typed_was_asked_for(asked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plans: list[Plan] = []
+    monkeypatch.setattr("development.everything.run", lambda plan, _: plans.append(plan))
+    port = {"--port": Ports().webhook, "--metrics-port": Ports().metrics}[asked]
+    assert CliRunner().invoke(app, ["dev", asked, str(port), "--data", str(tmp_path)]).exit_code == 0
+    assert (plans[0].ports, ALL & plans[0].movable) == (Ports(), ALL - {asked})
+
+
+def test_what_a_killed_run_listened_on_is_waited_for(tmp_path: Path) -> None:
+    begun, told = plan(tmp_path), list[str]()
+    ours = replace(begun, ports=plan(tmp_path).ports)
+    begun.directory.write_addresses(
+        {**addresses(begun, "redis://h:1", "postgresql://h:2"), "METRICS_PORT": str(begun.ports.metrics)}
+    )
+    left = socket.create_server((HOST, begun.clock_metrics))
+
+    def ends(sentence: str) -> None:
+        told.append(sentence)
+        left.close()
+
+    wait_for_last_run(ours, ends)
+    assert told == ["Waiting for what is left of the last run to end …"]
+    begun.directory.addresses_file.write_text('{"REDIS_')
+    wait_for_last_run(ours, ends)
+    assert len(told) == 1
 
 
 def test_who_typed_make_run_is_told_that(taken: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,7 @@ class Ending:
         if self._error is None:
             self._error = error
             reason = str(error) if isinstance(error, FatalError) else type(error).__name__
-            log.critical("fatal; this process stops", error=type(error).__name__, reason=reason, at=place_of(error) or None)
+            log.critical("process.failed", error=type(error).__name__, reason=reason, at=place_of(error) or None)
         if self._ask is not None:
             self._ask()
 
@@ -138,7 +138,7 @@ def _end_with_parent() -> None:
             supervisor.join()  # tells of an end long before this, while we were being loaded, too
         while os.getppid() == parent and supervisor is None:
             time.sleep(LOOK_SECONDS)
-        log.warning("the supervisor has ended; this worker stops")
+        log.warning("supervisor.ended")
         os.kill(os.getpid(), signal.SIGTERM)
         _exit_after(STOP_SECONDS, threading.Event())
 
@@ -149,7 +149,7 @@ def _exit_after(seconds: float, unless: threading.Event) -> None:
     """The last resort of a thread beside a loop that may hang: leases lapse, nothing is lost."""
     if unless.wait(seconds):
         return
-    log.critical("the stop took too long; this process ends now", seconds=seconds)
+    log.critical("stop.timed_out", seconds=seconds)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(FatalError.exit_code)

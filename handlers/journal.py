@@ -96,7 +96,7 @@ class Patience:
         kind = type(error)
         if kind not in self._away:
             self._away[kind] = _Outage(kind)
-            log.warning("waiting", kind=kind.__name__, reason=str(error))
+            log.warning("outage.begun", kind=kind.__name__, reason=str(error))
         outage = self._away[kind]
         outage.waiting += outage not in missed
         missed.add(outage)
@@ -104,7 +104,7 @@ class Patience:
 
     def _tell_back(self, missed: Iterable[_Outage]) -> None:
         for outage in filter(self._lasts, missed):
-            log.info("going on", kind=outage.kind.__name__)
+            log.info("outage.ended", kind=outage.kind.__name__)
             self._away.pop(outage.kind).over()
 
     def _leave(self, missed: Iterable[_Outage]) -> None:

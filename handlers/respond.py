@@ -198,7 +198,7 @@ class Responder:
 
 def _tell_silence(state: ThreadState | None, message: str | None) -> None:
     if reason := silence_of(state, message):
-        log.info("not answered", reason=reason)
+        log.info("message.not_answered", reason=reason)
 
 
 def _reply(answer: Answer, unanswered: Sequence[Unanswered], is_final: bool) -> ReplyGenerated:

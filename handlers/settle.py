@@ -90,7 +90,7 @@ class Settler:
         self._monotonic = monotonic
         self._looking_since: dict[str, float] = {}
         while_away = RetryPolicy(base_seconds=pauses.base_seconds, max_seconds=AWAY_FACTOR * pauses.max_seconds)
-        self._outage = Outage("Twilio lists no messages", while_away)
+        self._outage = Outage("cannot list messages", while_away)
         self._ask_again_at = 0.0
         self._is_forbidden = False
 

@@ -113,7 +113,7 @@ class BatchConsumer:
         self.halt(partition)
 
     async def _read_on(self) -> None:
-        outage = Outage(f"group {self.group} cannot go on")
+        outage = Outage("cannot go on", group=self.group)
         while True:
             self.heartbeats[0].beat()
             try:

@@ -143,7 +143,7 @@ class GroupConsumer:
     # --------------------------------------------------------------------------------------------------------- reading
 
     async def _read_on(self) -> None:
-        outage = Outage(f"group {self.group} cannot read the log")
+        outage = Outage("cannot read the log", group=self.group)
         while True:
             self.heartbeats[0].beat()
             try:
@@ -166,7 +166,8 @@ class GroupConsumer:
                 continue  # lost again meanwhile
             del self._joining[partition]
             if isolated_to != START:
-                log.warning("workers ended here; one event at a time", group=self.group, partition=partition, to=isolated_to)
+                reason = "workers ended there"
+                log.warning("partition.isolated", reason=reason, group=self.group, partition=partition, to=isolated_to)
             self._caught_up_to[partition] = head
             self._is_handed_over[partition] = takeover.is_graceful
             self._marks.lag[partition] = found.lag
@@ -246,7 +247,7 @@ class GroupConsumer:
         async def read() -> list[Record]:
             return list(await self._log.read({partition: position - 1}, limit=limit))
 
-        return await until_available(read, f"group {self.group} cannot read the log again")
+        return await until_available(read, "cannot read the log again", group=self.group)
 
     async def _work(self, workers: ThreadWorkers, delivery: Delivery) -> bool:
         if delivery.isolated:
@@ -258,7 +259,7 @@ class GroupConsumer:
         try:
             await self._marks.commit()
         except LogUnavailable as error:
-            log.warning("commit failed", group=self.group, when=when, reason=str(error))
+            log.warning("commit.failed", group=self.group, when=when, reason=str(error))
 
     def _owns(self, partition: int) -> bool:
         return self._ownership.remaining_seconds(partition) > 0

@@ -76,7 +76,7 @@ class Handling:
 def _tell(delivery: Delivery, attempt: int, error: BaseException) -> None:
     """By class and place; a message may hold what must not be logged, but ours hold codes only."""
     log.warning(
-        "handler failed",
+        "handler.failed",
         group=delivery.group,
         event_id=delivery.event.id,
         correlation_id=delivery.event.correlation_id,

@@ -59,7 +59,7 @@ class Marks:
             return True
 
     async def commit_regularly(self) -> None:
-        outage = Outage(f"group {self._group} cannot commit")
+        outage = Outage("cannot commit", group=self._group)
         while True:
             self.heartbeat.beat()
             await asyncio.sleep(COMMIT_SECONDS)

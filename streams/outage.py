@@ -22,8 +22,9 @@ POLICY = RetryPolicy(base_seconds=0.1, max_seconds=2.0)
 class Outage:
     """Counts the failures in a row of one dependency, as seen by one task."""
 
-    def __init__(self, what: str, policy: RetryPolicy = POLICY) -> None:
+    def __init__(self, what: str, policy: RetryPolicy = POLICY, *, group: str | None = None) -> None:
         self._what = what
+        self._group = group
         self._policy = policy
         self._failures = 0
 
@@ -36,13 +37,13 @@ class Outage:
         """Note a failure; returns how many seconds to wait before the next try."""
         self._failures += 1
         if self._failures == 1:
-            log.warning(f"{self._what}: waiting", reason=str(error) or type(error).__name__)
+            log.warning("outage.begun", what=self._what, group=self._group, reason=str(error) or type(error).__name__)
         return self._policy.pause_seconds(self._failures, random.random())  # noqa: S311 - spreads tries, guards nothing
 
     def over(self) -> None:
         """Note a success."""
         if self._failures:
-            log.info(f"{self._what}: going on", failures=self._failures)
+            log.info("outage.ended", what=self._what, group=self._group, failures=self._failures)
         self._failures = 0
 
 
@@ -52,9 +53,9 @@ def place_of(error: BaseException) -> str:
     return " < ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(frames))
 
 
-async def until_available(call: Callable[[], Awaitable[T]], what: str) -> T:
+async def until_available(call: Callable[[], Awaitable[T]], what: str, *, group: str | None = None) -> T:
     """Try until the log answers, however long it takes."""
-    outage = Outage(what)
+    outage = Outage(what, group=group)
     while True:
         try:
             answer = await call()

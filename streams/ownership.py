@@ -103,7 +103,7 @@ class AttachedConsumers:
 
 def exit_at_once(error: BaseException) -> None:
     """The stop of last resort, where nobody gave a better one: leases lapse, nothing is lost."""
-    log.critical("fatal; the process ends", error=type(error).__name__, at=place_of(error))
+    log.critical("process.failed", error=type(error).__name__, at=place_of(error))
     os._exit(1)
 
 
@@ -112,7 +112,7 @@ def supervise(task: "asyncio.Task[None]", on_fatal: OnFatal) -> "asyncio.Task[No
 
     def ended(done: "asyncio.Task[None]") -> None:
         if not done.cancelled() and (error := done.exception()) is not None:
-            log.critical("fatal", task=done.get_name(), error=type(error).__name__, at=place_of(error))
+            log.critical("task.failed", task=done.get_name(), error=type(error).__name__, at=place_of(error))
             on_fatal(error)
 
     task.add_done_callback(ended)

@@ -69,18 +69,18 @@ def test_a_line_at_debug_has_every_value() -> None:
 
 
 def test_the_partition_is_told_where_the_line_is_about_it() -> None:
-    assert line("partition declined", partition=3).endswith("partition=3")
+    assert line("partition.declined", partition=3).endswith("partition=3")
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("event.dead_lettered", "event dead lettered"), ("the log: waiting", "the log: waiting")]
+    ("name", "words"), [("event.dead_lettered", "event dead lettered"), ("Running: 1 app", "Running: 1 app")]
 )
 def test_the_name_of_an_event_reads_as_words(name: str, words: str) -> None:
     assert line(name).endswith(words)
 
 
 def test_a_warning_says_so_without_colours() -> None:
-    assert line("reply failed", level="warning").endswith("WARNING: reply failed")
+    assert line("reply.failed", level="warning").endswith("WARNING: reply failed")
 
 
 def test_values_stand_below_each_other() -> None:

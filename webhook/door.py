@@ -46,7 +46,7 @@ async def end_process(refusal: FatalError) -> None:
 
     A lifespan cannot: the server takes what it raises. A callback of the loop can, while the server still waits for the start.
     """
-    log.critical("the log must not be used; stopping", error=type(refusal).__name__, reason=str(refusal))
+    log.critical("process.failed", error=type(refusal).__name__, reason=str(refusal))
     loop = asyncio.get_running_loop()
     loop.call_soon(sys.exit, refusal.exit_code)
     await loop.create_future()
@@ -141,7 +141,7 @@ async def _open(events: BoundedLog) -> None:
     try:
         await events.open()
     except LogUnavailable as error:
-        log.warning("the log is not reachable yet; answering 503 until it is", reason=str(error))
+        log.warning("log.not_reached", reason=str(error), answering=503)
 
 
 def _readings(settings: Settings) -> Mapping[str, Reading]:

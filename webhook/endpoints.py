@@ -165,7 +165,7 @@ def _told(problems: list[str]) -> Response:
 
 def _stop(error: FatalError) -> None:
     """The log that came up is the wrong one, or unsafe: end the process, gracefully, by the signal that the server handles."""
-    log.critical("the log must not be used; stopping", error=type(error).__name__, reason=str(error))
+    log.critical("process.failed", error=type(error).__name__, reason=str(error))
     signal.raise_signal(signal.SIGTERM)
 
 

@@ -29,7 +29,7 @@ def bound_headers(receive: Receive, seconds: float, limit_bytes: int) -> bool:
     """Close connections whose headers take longer or are larger, if this server allows; say whether it does."""
     config = getattr(getattr(receive, "__self__", None), "config", None)
     if not isinstance(config, Config) or config.http_protocol_class is not HttpToolsProtocol:
-        log.warning("slow request headers are not bounded by this server; put a proxy in front")
+        log.warning("headers.not_bounded", reason="this server lets them come slowly", remedy="put a proxy in front")
         return False
     config.http_protocol_class = type(
         "HeaderDeadlineProtocol", (HeaderDeadlineProtocol,), {"header_seconds": seconds, "header_limit_bytes": limit_bytes}

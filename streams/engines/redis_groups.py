@@ -156,7 +156,7 @@ class RedisOwnership:
     # -------------------------------------------------------------------------------------------------------- the loop
 
     async def _hold(self) -> None:
-        outage = Outage("leases cannot be renewed", RetryPolicy(base_seconds=0.05, max_seconds=min(1.0, self._lease_seconds / 8)))
+        outage = Outage("cannot renew leases", RetryPolicy(base_seconds=0.05, max_seconds=min(1.0, self._lease_seconds / 8)))
         while True:
             self.heartbeat.beat()
             try:

@@ -173,5 +173,5 @@ class RedisEventLog:
 
     def _go_over_to(self, epoch: int) -> None:
         if epoch != self._appending_epoch:
-            log.warning("the log has a new generation; appending there", epoch=epoch, before=self._appending_epoch)
+            log.warning("generation.joined", epoch=epoch, before=self._appending_epoch)
             self._appending_epoch = epoch

@@ -83,9 +83,9 @@ async def test_they_wait_for_whatever_is_missing_and_go_on_when_it_is_there(
     postgres.start()
     services = Services(tmp_path / "run", {**QUICK, "REDIS_URL": valkey.url, "DATABASE_URL": postgres.url})
     async with services.running() as twilio:
-        await services.handlers.says("waiting")
-        await services.clock.says("waiting")
-        await services.webhook.says("the log is not reachable yet; answering 503 until it is")
+        await services.handlers.says("outage begun")
+        await services.clock.says("outage begun")
+        await services.webhook.says("log not reached")
         await services.webhook_is_ready(status=503)
 
         valkey.start()
@@ -115,7 +115,7 @@ async def test_asked_to_stop_while_they_still_wait_they_do(name: str, tmp_path: 
     environment = clean_environment(**urls, METRICS_PORT="0")
     service = Service(name, COMMANDS[name], environment, tmp_path)
     service.start()
-    await service.says("until it is" if name == "webhook" else "waiting")
+    await service.says("log not reached" if name == "webhook" else "outage begun")
     assert service.process is not None
     service.process.terminate()
     assert await service.exit_code() == IN_ORDER.get(name, 0)

@@ -87,8 +87,8 @@ async def test_a_log_that_fails_is_waited_for_and_what_it_took_twice_counts_once
     assert view.state is not None
     assert view.state.attempts[0].failed == 1
     assert [(line["event"], line.get("kind")) for line in lines if "kind" in line] == [
-        ("waiting", "LogUnavailable"),
-        ("going on", "LogUnavailable"),
+        ("outage.begun", "LogUnavailable"),
+        ("outage.ended", "LogUnavailable"),
     ]
 
 
@@ -104,7 +104,7 @@ async def test_postgres_is_waited_for_and_one_line_tells_however_many_wait(world
         database.is_away = False
         views = await asyncio.gather(*looking)
     assert all(view.position >= written.at.position for view in views)
-    assert [line["event"] for line in lines if line.get("kind")] == ["waiting", "going on"]
+    assert [line["event"] for line in lines if line.get("kind")] == ["outage.begun", "outage.ended"]
     await database.close()
 
 
@@ -118,7 +118,7 @@ async def test_a_second_outage_is_told_again(world: World, handlers_database_url
             await eventually(lambda: len(lines) % 2)
             database.is_away = False
             await looking
-    assert [line["event"] for line in lines] == ["waiting", "going on"] * 2
+    assert [line["event"] for line in lines] == ["outage.begun", "outage.ended"] * 2
     await database.close()
 
 
@@ -166,7 +166,7 @@ async def test_an_outage_whose_last_waiter_was_cancelled_does_not_hide_the_next_
             await asyncio.wait([waiter])
             server.is_away = False
             await patience.until_done(server.call)
-    assert told(lines) == ["waiting"] * 2
+    assert told(lines) == ["outage.begun"] * 2
 
 
 async def test_who_is_cancelled_leaves_the_outage_to_the_others_who_wait() -> None:
@@ -180,7 +180,7 @@ async def test_who_is_cancelled_leaves_the_outage_to_the_others_who_wait() -> No
         await server.seen_by_another()
         server.is_away = False
         await asyncio.gather(*waiting[1:], late)
-    assert told(lines) == ["waiting", "going on"]
+    assert told(lines) == ["outage.begun", "outage.ended"]
 
 
 async def test_who_missed_an_outage_and_succeeds_late_calls_no_later_one_over() -> None:
@@ -203,10 +203,10 @@ async def test_who_missed_an_outage_and_succeeds_late_calls_no_later_one_over() 
         await server.seen_by_another()
         may_answer.set()
         await slow
-        assert told(lines) == ["waiting", "going on", "waiting"]
+        assert told(lines) == ["outage.begun", "outage.ended", "outage.begun"]
         server.is_away = False
         await waiter
-    assert told(lines) == ["waiting", "going on"] * 2
+    assert told(lines) == ["outage.begun", "outage.ended"] * 2
 
 
 async def test_a_checkpoint_that_went_back_is_not_believed(world: World) -> None:

@@ -315,9 +315,8 @@ async def test_what_an_operator_must_mend_pauses_the_group_and_is_waited_for(
         twilio.listing_faults.clear()
         await asyncio.wait_for(sending, 10)
     assert twilio.bodies() == ["Hello.", "World."]
-    told = [line["event"] for line in lines if line["event"].startswith(("group", "Twilio"))]
-    waited = ["Twilio lists no messages: waiting", "Twilio lists no messages: going on"]
-    assert told == ["group.paused", *waited, "group.resumed"]
+    told = [line["event"] for line in lines if line["event"].startswith(("group", "outage"))]
+    assert told == ["group.paused", "outage.begun", "outage.ended", "group.resumed"]
 
 
 async def test_where_listing_alone_is_forbidden_others_are_sent_to_all_the_same(world: World) -> None:
@@ -481,8 +480,8 @@ async def test_while_twilio_lists_nothing_one_asks_for_all_with_growing_pauses_a
     pauses = [later - earlier for earlier, later in pairwise(asked_at[-8:])]
     assert min(pauses) >= 0.05 * 3 / 2 * 0.9, "the longest pause of an outage, less its jitter"
     assert len(twilio.taken) == 20
-    told = [line["event"] for line in lines if line["event"].startswith("Twilio lists no messages")]
-    assert told == ["Twilio lists no messages: waiting", "Twilio lists no messages: going on"]
+    told = [line["event"] for line in lines if line.get("what") == "cannot list messages"]
+    assert told == ["outage.begun", "outage.ended"]
 
 
 async def test_a_listing_that_is_refused_for_one_contact_holds_up_no_other(world: World) -> None:

@@ -97,7 +97,7 @@ async def silence(world: World, responder: Responder, body: str) -> list[Any]:
     written = await world.write(ANA, body)
     with capture_logs() as lines:
         await responder.respond(written.delivered_to(RESPONDER))
-    return [line["reason"] for line in lines if line["event"] == "not answered"]
+    return [line["reason"] for line in lines if line["event"] == "message.not_answered"]
 
 
 async def test_a_message_that_is_not_answered_on_purpose_says_why(world: World) -> None:

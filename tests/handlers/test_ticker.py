@@ -209,7 +209,7 @@ async def test_while_the_log_is_away_the_clock_waits_with_one_line_and_goes_on(w
             await ticks(world, 2)
             assert not ticker.is_late
             await is_up_to_date(world)
-    assert [line["event"] for line in lines if "kind" in line] == ["waiting", "going on"]
+    assert [line["event"] for line in lines if "kind" in line] == ["outage.begun", "outage.ended"]
 
 
 async def test_ticks_that_were_missed_are_not_made_up_for(world: World) -> None:

@@ -100,7 +100,7 @@ def test_a_stream_that_was_deleted_ends_all_workers_for_good_and_is_told(system:
     eventually(lambda: system.are_handled(entries), 20, "it works")
     with system.redis as client:
         client.delete(stream_key(3))
-    eventually(lambda: "fatal; this process stops" in handlers.output, 20, "one of them notices")
+    eventually(lambda: "process failed" in handlers.output, 20, "one of them notices")
     began = time.monotonic()
     assert handlers.process.wait(40) == EX_CONFIG
     assert time.monotonic() - began < ENDED_SECONDS, "nobody waits for what cannot be done any more"

@@ -100,7 +100,7 @@ def test_a_fatal_stop_waits_for_no_model(system: System) -> None:
     asked_everywhere(system, slow_seconds=SLOW_SECONDS)
     with system.redis as client:
         client.delete(stream_key(3))
-    eventually(lambda: "fatal; this process stops" in handlers.output, 30, "the first one notices")
+    eventually(lambda: "process failed" in handlers.output, 30, "the first one notices")
     began = time.monotonic()
     assert handlers.process.wait(30) == EX_CONFIG
     assert time.monotonic() - began < SOON_SECONDS

@@ -384,7 +384,7 @@ async def test_a_failure_is_logged_by_class_and_never_by_message(engine: Engine)
         async with group(engine, handler):
             await write(engine, thread_in(0), "bad")
             await eventually(lambda: handler.finished == ["bad"])
-    [line] = [line for line in logs if line["event"] == "handler failed"]
+    [line] = [line for line in logs if line["event"] == "handler.failed"]
     assert line["error"] == "ValueError"
     assert "wrote this" not in str(logs)
 

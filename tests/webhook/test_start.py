@@ -106,7 +106,7 @@ async def test_it_starts_without_its_log_and_says_so_in_a_line(elsewhere: Path) 
         assert (await client.post(message())).status == 503
         process.send_signal(signal.SIGTERM)
         told = await output_of(process)
-    assert "the log is not reachable yet" in told
+    assert "log not reached" in told
     assert "Traceback" not in told
 
 

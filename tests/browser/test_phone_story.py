@@ -81,6 +81,15 @@ async def test_phone_and_conversation_stand_side_by_side_and_the_composer_is_in_
         assert phone["y"] + phone["height"] <= height
 
 
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])
+async def test_the_composer_is_in_sight_while_others_write(browser: Browser, bench: Bench, width: int, height: int) -> None:
+    for number in range(2):
+        await bench.stand_in.write(f"whatsapp:+551193333000{number}", body="Oi")
+    async with seen(browser, bench.url, size=ViewportSize(width=width, height=height)) as shown:
+        await expect(shown.page.get_by_role("navigation", name="Other contacts").get_by_role("link")).to_have_count(2)
+        await expect(shown.composer("Ana")).to_be_in_viewport(ratio=1)
+
+
 async def test_a_small_screen_shows_the_status_at_the_phone_and_buttons_for_a_finger(browser: Browser, bench: Bench) -> None:
     bench.system.open(ANA)
     async with seen(browser, bench.url, size=ViewportSize(width=390, height=844)) as shown:

@@ -90,6 +90,8 @@ class BatchConsumer:
         self._reader.interrupt()
 
     def gained(self, takeover: Takeover) -> None:
+        if not self._serving:
+            self._reader.begin()
         self._serving[takeover.partition] = takeover
         self._cursors.pop(takeover.partition, None)
         self._reader.interrupt()

@@ -117,6 +117,8 @@ class GroupConsumer:
     # ------------------------------------------------------------------------------------------- told by the ownership
 
     def gained(self, takeover: Takeover) -> None:
+        if not (self._joining or self._serving):
+            self._reader.begin()
         self._joining[takeover.partition] = takeover
         self._reader.interrupt()
 

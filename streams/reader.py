@@ -25,8 +25,16 @@ class Reader:
 
     @property
     def seconds_since_read(self) -> float:
-        """The age of the last read that the log answered: one that names no partition asks nothing. Infinite before the first."""
+        """
+        The age of the last read that the log answered: one that names no partition asks nothing.
+
+        Of partitions that were gained since, the time since then; infinite before anything was ever gained or read.
+        """
         return time.monotonic() - self._read_at
+
+    def begin(self) -> None:
+        """There is something to read again: what was not read before is no silence."""
+        self._read_at = time.monotonic()
 
     async def read(self, after: Mapping[int, int], limit: int) -> Sequence[Record]:
         """The next entries, or none after a second or an interruption. Raises `LogUnavailable`."""

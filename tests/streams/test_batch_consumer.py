@@ -102,6 +102,14 @@ async def test_without_partitions_nothing_is_read_and_nobody_claims_it(engine: E
         assert idle.consumer.seconds_since_read == float("inf")
 
 
+async def test_the_silence_of_the_consumer_counts_from_the_first_partition_that_it_gained(engine: Engine) -> None:
+    async with running(engine, Projection(), owned=(0,)) as reading:
+        assert reading.consumer.seconds_since_read < 0.2
+        await eventually(lambda: reading.consumer.seconds_since_read > 0.2)
+        reading.ownership.gain(1)
+        assert reading.consumer.seconds_since_read > 0.2
+
+
 async def test_reading_begins_at_the_positions_that_are_kept(engine: Engine) -> None:
     positions = await write(engine, thread_in(0), "known", "new")
     projection = Projection(kept={0: positions[0]})

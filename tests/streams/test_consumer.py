@@ -477,3 +477,12 @@ async def test_the_group_shows_a_sign_of_life_while_it_waits(engine: Engine) -> 
     async with group(engine, Recorder()) as running:
         await eventually(lambda: running.consumer.seconds_since_read > 0.2)
         await eventually(lambda: running.consumer.seconds_since_read < 0.2)
+
+
+async def test_the_silence_of_a_group_counts_from_the_first_partition_that_it_gained(engine: Engine) -> None:
+    """A worker that has begun, or was without partitions, is not taken for one that does not read."""
+    async with group(engine, Recorder(), owned=(0,)) as running:
+        assert running.consumer.seconds_since_read < 0.2
+        await eventually(lambda: running.consumer.seconds_since_read > 0.2)
+        running.ownership.gain(1)
+        assert running.consumer.seconds_since_read > 0.2

@@ -19,15 +19,15 @@ PRODUCTION = {
 
 
 async def test_beside_a_run_everything_is_well_with_nothing_set(tmp_path: Path) -> None:
-    async with running(Prosa(tmp_path)) as dev:
+    async with running(Prosa(tmp_path, workers=2)) as dev:
         code, output = await prosa("doctor", "--twilio", "--model", "--json", directory=tmp_path)
         findings = json.loads(output)["findings"]
         assert [finding for finding in findings if finding["severity"] != "ok"] == []
         assert code == 0
         assert {finding["check"] for finding in findings} >= {"log", "clock", "workers", "migrations", "Twilio call", "webhook"}
-        metrics = dev.options[dev.options.index("--metrics-port") + 1]
+        first = int(dev.options[dev.options.index("--metrics-port") + 1])
         told = [finding["sentence"] for finding in findings if finding["check"] == "metrics port"]
-        assert told == [f"Health and metrics answer at 127.0.0.1:{metrics}."]
+        assert told == [f"Health and metrics answer at 127.0.0.1:{first}-{first + 1}."]
         secrets = {value for name, value in dev.addresses.items() if name.endswith(("URL", "TOKEN", "KEY")) and "@" in value}
         assert not any(secret.partition("@")[0].rpartition(":")[2] in output for secret in secrets)
 

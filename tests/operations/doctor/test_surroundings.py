@@ -11,12 +11,10 @@ from packaging.requirements import Requirement
 from operations.doctor.disk import GIGABYTE, disk
 from operations.doctor.examine import Check
 from operations.doctor.findings import Finding, Group, Severity, error, well
-from operations.doctor.metrics_port import metrics_port
 from operations.doctor.system import System, opened
 from operations.doctor.versions import unfit
 from settings import Problem
 from streams.errors import LogUnavailable
-from tests.handlers.raw_server import answering, serving
 from tests.operations.doctor.looking import CANARY, look, look_at, settings
 
 WARNING, ERROR, OK = Severity.WARNING, Severity.ERROR, Severity.OK
@@ -92,22 +90,6 @@ async def test_a_disk_that_fills_up_is_told(
     async with opened(settings(), directory=tmp_path) as system:
         [finding] = await disk(system)
     assert finding.severity is severity
-
-
-async def test_a_metrics_port_of_somebody_else_is_told() -> None:
-    async with serving(answering(200, {"hello": "world"})) as other:
-        found = await look_at("metrics port", metrics_port=int(other.url.rpartition(":")[2]))
-    assert "METRICS_PORT" in found.told("metrics port")
-    assert (await look_at("metrics port", metrics_port=0)).severities("metrics port") == [WARNING]
-
-
-async def test_metrics_that_nobody_serves_are_never_called_well(tmp_path: Path) -> None:
-    """Handlers of production may run on other machines; those of `prosa dev` run here."""
-    assert (await look_at("metrics port")).of("metrics port") == []
-    nowhere = settings()
-    async with opened(nowhere, directory=tmp_path) as system:
-        [finding] = await metrics_port(system)
-    assert (finding.severity, f":{nowhere.metrics_port}." in finding.sentence) == (WARNING, True)
 
 
 async def test_checks_run_together_each_with_its_own_deadline() -> None:

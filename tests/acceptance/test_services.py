@@ -60,8 +60,13 @@ async def test_in_production_a_message_is_answered_and_the_end_is_in_order(
     await prosa("migrate", directory=tmp_path, DATABASE_URL=database_url, **without(EMBEDDED, tmp_path / "site"))
     urls = {"REDIS_URL": redis_url, "DATABASE_URL": database_url}
     services = Services(tmp_path / "run", {**QUICK, **PRODUCTION, **urls}, PRODUCTION["PUBLIC_BASE_URL"])
+
+    async def all_have_started() -> bool:
+        return services.handlers.output.count('"started"') == 3
+
     async with services.running() as twilio:
         await services.webhook_is_ready()
+        await eventually(all_have_started, SECONDS, "each worker has told that it started")
         await twilio.write(CONTACT, "canary-body", copies=3)
         await is_answered(twilio, "canary-body")
         ended = await services.stop()

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 from simulator.servers import EmbeddedServer
+from tests.harness.process_faults import ended, family_of
 
 _KEEPER = ThreadPoolExecutor(1, "server keeper")
 """Linux ends a server with the thread that started it: this one lasts as long as the program."""
@@ -24,7 +25,7 @@ async def shut_down(server: EmbeddedServer) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def killed(server: EmbeddedServer, number: signal.Signals = signal.SIGKILL) -> AsyncIterator[None]:
-    """Ended by a signal, and started again at the end. Below a dead Postgres what it had begun ends by itself."""
+    """Ended by a signal, and started again at the end."""
     await kill(server, number)
     try:
         yield
@@ -33,9 +34,11 @@ async def killed(server: EmbeddedServer, number: signal.Signals = signal.SIGKILL
 
 
 async def kill(server: EmbeddedServer, number: signal.Signals = signal.SIGKILL) -> None:
-    """Returns when the process is gone."""
+    """Returns when it is gone, and all that it began: a session of a dead Postgres notices it, but may serve once more before."""
+    family = family_of(server.process.pid)
     server.process.send_signal(number)
     await asyncio.to_thread(server.process.wait)
+    await ended(*family)
 
 
 async def start(server: EmbeddedServer) -> None:

@@ -38,7 +38,13 @@ def send(process: Process, number: signal.Signals) -> None:
 async def kill(process: Process) -> None:
     """SIGKILL; returns when it does nothing any more."""
     send(process, signal.SIGKILL)
-    await _until(lambda: not process.is_alive, f"{process.pid} is dead")
+    await ended(process)
+
+
+async def ended(*processes: Process) -> None:
+    """Returns when none of them does anything any more."""
+    for process in processes:
+        await _until(lambda: not process.is_alive, f"{process.pid} is dead")  # noqa: B023 - awaited at once
 
 
 async def terminate(process: Process) -> None:

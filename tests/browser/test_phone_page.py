@@ -57,6 +57,28 @@ async def test_a_burst_of_nothing_makes_up_three_messages(shown: Seen, bench: Be
     await expect(shown.bubbles("Ana")).to_have_count(3)
 
 
+AT_ONCE = """(texts) => {
+  const form = document.querySelector(".composer");
+  for (const text of texts) { form.elements.text.value = text; form.requestSubmit(form.querySelector(".send")); }
+}"""
+
+
+async def test_however_fast_somebody_writes_the_messages_go_out_in_their_order(shown: Seen, bench: Bench) -> None:
+    texts = [f"{number}" for number in range(30)]
+    await shown.page.evaluate(AT_ONCE, texts)
+    await expect(shown.bubbles("Ana").locator(".text")).to_have_text(texts)
+    await eventually(lambda: len(bench.door.posts) == len(texts))
+    assert [post.form["Body"] for post in bench.door.posts] == texts
+
+
+async def test_a_webhook_that_hangs_does_not_hold_up_the_next_message(shown: Seen, bench: Bench) -> None:
+    bench.door.script = ["hang"]
+    await shown.page.evaluate(AT_ONCE, ["um", "dois"])
+    await expect(shown.bubbles("Ana").locator(".tick-delivered")).to_have_count(1)
+    await expect(shown.bubbles("Ana").first.locator(".tick-sent")).to_be_visible()
+    await expect(shown.bubbles("Ana").locator(".text")).to_have_text(["um", "dois"])
+
+
 @pytest.mark.parametrize(
     ("button", "message_type", "visible"),
     [("Image", "image", ".photo"), ("Voice note", "audio", ".voice"), ("Location", "location", ".place")],

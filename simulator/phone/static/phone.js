@@ -168,6 +168,17 @@ async function post(path, body) {
   return false;
 }
 
+/* What is written on one phone goes out in its order; a webhook that hangs holds the next message up for a moment only. */
+const TURN_MS = 1000;
+const turns = new WeakMap();
+
+function inTurn(form, work) {
+  const before = turns.get(form) ?? Promise.resolve();
+  const done = before.then(work);
+  turns.set(form, before.then(() => Promise.race([done, new Promise((go) => setTimeout(go, TURN_MS))])));
+  return done;
+}
+
 async function pressed(form, press) {
   const field = form.elements.text;
   const text = field.value;
@@ -181,7 +192,7 @@ async function pressed(form, press) {
   }
   if (takesText) field.value = "";
   const { contact, name } = form.dataset;
-  const isSent = await post("messages", { contact, name, press, text: takesText ? text : "" });
+  const isSent = await inTurn(form, () => post("messages", { contact, name, press, text: takesText ? text : "" }));
   hint.hidden = isSent !== null;
   if (!isSent && takesText) field.value = [text, field.value].filter(Boolean).join("\n");
 }

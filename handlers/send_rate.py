@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections import defaultdict
 from typing import Protocol
 
 from handlers.alone import waiting
@@ -23,28 +24,31 @@ class RateLimit(Protocol):
 
 
 class SendRate:
-    """Each of our addresses has its own rate; without a limit nobody waits, and nobody is asked."""
+    """
+    Each of our addresses has its own rate; without a limit nobody waits, and nobody is asked.
+
+    Who waits for the same address stands in line within this process, and only the first of them asks.
+    """
 
     def __init__(self, limit: RateLimit | None = None) -> None:
         self._limit = limit
         self._patience = Patience()
+        self._lines: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def admit(self, thread: str) -> bool:
         """
-        Return when the next call for the thread may begin. Whether it waited: what was known before may be old.
+        Return when the next call for the thread may begin. Whether it may have waited: what was known before may be old.
 
         Raises `LeaseLost` where the partition is being given back meanwhile.
         """
         if self._limit is None:
             return False
         sender, _ = addresses_of(thread)
-        seconds = await self._reserve(self._limit, sender)
-        if seconds == 0:
-            return False
-        async with waiting(), leaving.limited(0.0):
+        async with waiting(), leaving.limited(0.0), self._lines[sender]:
+            seconds = await self._reserved(self._limit, sender)
             while seconds is None:
                 await asyncio.sleep(ASK_AGAIN_SECONDS * random.uniform(0.5, 1))  # noqa: S311 - jitter
-                seconds = await self._reserve(self._limit, sender)
+                seconds = await self._reserved(self._limit, sender)
             await asyncio.sleep(seconds)
         return True
 
@@ -52,6 +56,5 @@ class SendRate:
         if self._limit is not None:
             await self._limit.close()
 
-    async def _reserve(self, limit: RateLimit, sender: str) -> float | None:
-        async with leaving.limited(0.0):
-            return await self._patience.until_done(lambda: limit.reserve(sender))
+    async def _reserved(self, limit: RateLimit, sender: str) -> float | None:
+        return await self._patience.until_done(lambda: limit.reserve(sender))

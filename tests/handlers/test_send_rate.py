@@ -38,14 +38,14 @@ async def test_without_a_limit_nobody_waits() -> None:
     assert not await SendRate().admit(ANA)
 
 
-async def test_a_time_that_is_now_is_no_wait_and_our_address_is_what_is_limited() -> None:
+async def test_our_address_is_what_is_limited() -> None:
     limit = Limit()
-    assert not await SendRate(limit).admit(ANA)
+    await SendRate(limit).admit(ANA)
     assert limit.asked == ["whatsapp:+14155238886"]
 
 
-@pytest.mark.parametrize("script", [[0.01], [None, 0.01], [LogUnavailable("away"), 0.01], [None, LogUnavailable("away"), 0.0]])
-async def test_whoever_waited_is_told_so(script: list[float | Exception | None]) -> None:
+@pytest.mark.parametrize("script", [[0.0], [0.01], [None, 0.01], [LogUnavailable("away"), 0.01], [None, LogUnavailable("away")]])
+async def test_whoever_may_have_waited_is_told_so(script: list[float | Exception | None]) -> None:
     limit = Limit(script)
     assert await SendRate(limit).admit(ANA)
     assert limit.script == []
@@ -65,6 +65,33 @@ async def test_nobody_waits_for_a_time_while_the_partition_is_given_back(script:
     told.tell()
     with pytest.raises(LeaseLost):
         await asyncio.wait_for(waiting, 5)
+
+
+async def test_who_waits_longest_goes_first_and_only_the_first_asks() -> None:
+    limit = Limit([3600.0])
+    rate, gone = SendRate(limit), list[int]()
+
+    async def admit(number: int) -> None:
+        await rate.admit(thread_of(number))
+        gone.append(number)
+
+    tasks = [asyncio.create_task(admit(number)) for number in range(5)]
+    await eventually(lambda: limit.asked)
+    await asyncio.sleep(0)
+    assert len(limit.asked) == 1
+    tasks[0].cancel()
+    await asyncio.wait(tasks)
+    assert gone == [1, 2, 3, 4]
+
+
+async def test_an_address_does_not_wait_for_another() -> None:
+    limit = Limit([3600.0])
+    rate = SendRate(limit)
+    waiting = asyncio.create_task(rate.admit(ANA))
+    await eventually(lambda: limit.asked)
+    await asyncio.wait_for(rate.admit("whatsapp:+14155238887|whatsapp:+5511"), 30)
+    waiting.cancel()
+    await asyncio.wait([waiting])
 
 
 async def test_every_part_waits_for_its_time(world: World) -> None:

@@ -25,7 +25,9 @@ class Leaving:
         return self._told.is_set()
 
     def tell(self) -> None:
-        """The partition is being given back, from now on."""
+        """The partition is being given back, from now on. To tell it again changes no limit."""
+        if self.is_told:
+            return
         self._told.set()
         now = asyncio.get_running_loop().time()
         for limit, seconds in self._limits.items():
@@ -45,7 +47,8 @@ class Leaving:
         """Raises `LeaseLost` where this lasts longer than `seconds` after it was told."""
         try:
             async with asyncio.timeout(seconds if self.is_told else None) as limit:
-                self._limits[limit] = seconds
+                if not self.is_told:
+                    self._limits[limit] = seconds
                 yield
         except TimeoutError:
             if limit.expired():

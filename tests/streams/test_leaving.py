@@ -12,21 +12,24 @@ async def tell(leaving: Leaving) -> None:
     leaving.tell()
 
 
+async def wait_with_no_time_left(leaving: Leaving) -> None:
+    """As soon as it is told. It is told within: where it was before, after the timer has fired and before this is woken."""
+    async with leaving.limited(0.0):
+        telling = asyncio.create_task(tell(leaving))
+        try:
+            await asyncio.Event().wait()
+        finally:
+            telling.result()
+
+
 async def test_to_tell_it_again_bears_a_limit_that_has_just_run_out() -> None:
-    """As the end of a drain may: the timer has fired, and whoever it cuts off has not been woken yet."""
+    """As the end of a drain may."""
     leaving = Leaving()
     leaving.tell()
     with pytest.raises(LeaseLost):
-        async with leaving.limited(0.0):
-            again = asyncio.create_task(tell(leaving))
-            await asyncio.Event().wait()
-    await again
+        await wait_with_no_time_left(leaving)
 
 
 async def test_a_limit_that_began_before_it_was_told_runs_from_then_on() -> None:
-    leaving = Leaving()
     with pytest.raises(LeaseLost):
-        async with leaving.limited(0.0):
-            await asyncio.sleep(0.01)
-            leaving.tell()
-            await asyncio.Event().wait()
+        await wait_with_no_time_left(Leaving())

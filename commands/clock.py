@@ -1,6 +1,5 @@
 """`prosa clock`: later at once, while developing."""
 
-import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,15 +7,13 @@ import typer
 
 from commands.acting import act_on
 from commands.development_options import DATA_DIRECTORY, Directory
+from commands.lengths import length_of
 from commands.terminal import console
 
 if TYPE_CHECKING:
     from operations.connection import Connection
 
 clock = typer.Typer(no_args_is_help=True, help="The development clock: silence without waiting for it.")
-
-_UNITS = {"s": "seconds", "m": "minutes", "min": "minutes", "h": "hours", "d": "days"}
-_LENGTH = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(s|m|min|h|d)")
 
 
 @clock.callback()
@@ -45,10 +42,9 @@ def advance(
 
 
 def _length(text: str) -> timedelta:
-    found = _LENGTH.fullmatch(text.strip().lower())
-    if found is None:
+    length = length_of(text)
+    if length is None:
         raise typer.BadParameter("give a length such as 90s, 20m, 25h or 2d", param_hint="LENGTH")
-    length = timedelta(**{_UNITS[found[2]]: float(found[1])})
     if not length:
         raise typer.BadParameter("the clock only goes forward; give a length such as 90s, 20m, 25h or 2d", param_hint="LENGTH")
     return length

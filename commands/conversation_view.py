@@ -6,9 +6,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from rich.table import Table
-from rich.text import Text
 
-from commands.terminal import Complaint, console, print_json, printable
+from commands.terminal import Complaint, add_row, console, print_json, printable, table_of
 from operations.durations import ago
 
 if TYPE_CHECKING:
@@ -20,10 +19,9 @@ CHANNEL = "whatsapp:"
 TIME, DAY_AND_TIME = "%H:%M:%S", "%Y-%m-%d %H:%M:%S"
 
 
-def table_of(found: "Sequence[Listed]") -> Table:
-    table = Table(box=None, pad_edge=False)
-    for name in ("CONVERSATION", "CONTACT", "STATUS", "ACTIVITY", "UNANSWERED", "DEAD LETTERS"):
-        table.add_column(name, overflow="fold", no_wrap=name == "CONVERSATION")
+def table_of_conversations(found: "Sequence[Listed]") -> Table:
+    columns = ("CONVERSATION", "CONTACT", "STATUS", "ACTIVITY", "UNANSWERED", "DEAD LETTERS")
+    table = table_of(*columns, unbroken=("CONVERSATION",))
     for each in found:
         activity = ago((each.log_time - each.last_activity_at).total_seconds())
         cells = (
@@ -34,7 +32,7 @@ def table_of(found: "Sequence[Listed]") -> Table:
             _unanswered(each),
             str(each.dead_letters or "-"),
         )
-        table.add_row(*(Text(printable(cell)) for cell in cells))
+        add_row(table, cells)
     return table
 
 

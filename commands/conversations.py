@@ -1,19 +1,20 @@
 """`prosa conversations`: who talks with us, what was said, and a person who steps in."""
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
 from commands.acting import By, act_on
-from commands.conversation_view import lines_of, plain_act, plain_delivery, print_act, table_of, tell_delivery
+from commands.conversation_view import lines_of, plain_act, plain_delivery, print_act, table_of_conversations, tell_delivery
 from commands.development_options import DATA_DIRECTORY, Directory
-from commands.terminal import INTERRUPTED, complaints, console, print_json, print_table, printable
+from commands.terminal import INTERRUPTED, AsJson, complaints, console, print_json, print_table, printable
 from projections.state import Status
 
 if TYPE_CHECKING:
     from operations.connection import Connection
-    from operations.conversations import Shown
+    from operations.conversations import Listed, Shown
     from operations.delivery import Delivery
     from operations.intervention import Act
 
@@ -23,7 +24,6 @@ RECORDED = "recorded; it will be sent"
 UNKNOWN = "interrupted; whether it is recorded shows: prosa conversations show"
 
 Name = Annotated[str, typer.Argument(metavar="CONVERSATION", help="Its id, the beginning of it, or the contact's address.")]
-AsJson = Annotated[bool, typer.Option("--json", help="For a script.")]
 
 
 @conversations.command("list", epilog="Example: prosa conversations list --status pending --status handoff")
@@ -43,7 +43,7 @@ def list_(
     if as_json:
         print_json([asdict(each) for each in found[:limit]])
     elif found:
-        print_table(table_of(found[:limit]))
+        print_table(table_of_conversations(found[:limit]))
         if len(found) > limit:
             console.print(f"More: --page {page + 1}", style="dim")
     else:
@@ -79,14 +79,9 @@ def take(
     data: Directory = DATA_DIRECTORY,
 ) -> None:
     """Take it over: the AI is silent from here on, also with a reply that it has not begun to send."""
-    from operations import conversations as views
     from operations import intervention
 
-    async def act(connection: "Connection") -> "Act":
-        take_it = intervention.take_from_anybody if force else intervention.take
-        return await take_it(connection, await views.named(connection, conversation), by=by)
-
-    print_act(act_on(data, act), as_json=as_json)
+    print_act(_done(data, conversation, intervention.take_from_anybody if force else intervention.take, by), as_json=as_json)
 
 
 @conversations.command(epilog='Example: prosa conversations reply 01KAH3V5T2 "Good morning, this is Ana." --by ana')
@@ -125,22 +120,30 @@ def reply(
 @conversations.command(epilog="Example: prosa conversations release 01KAH3V5T2 --by ana")
 def release(conversation: Name, by: By, as_json: AsJson = False, data: Directory = DATA_DIRECTORY) -> None:
     """Give it back: the AI answers again; what the contact wrote before counts as answered."""
-    from operations import conversations as views
     from operations import intervention
 
-    async def act(connection: "Connection") -> "Act":
-        return await intervention.release(connection, await views.named(connection, conversation), by=by)
-
-    print_act(act_on(data, act), as_json=as_json)
+    print_act(_done(data, conversation, intervention.release, by), as_json=as_json)
 
 
 @conversations.command(epilog="Example: prosa conversations close 01KAH3V5T2 --by ana")
 def close(conversation: Name, by: By, as_json: AsJson = False, data: Directory = DATA_DIRECTORY) -> None:
     """Close it: nothing in it waits any more, and what the AI has not begun to send is withdrawn."""
-    from operations import conversations as views
     from operations import intervention
 
-    async def act(connection: "Connection") -> "Act":
-        return await intervention.close(connection, await views.named(connection, conversation), by=by)
+    print_act(_done(data, conversation, intervention.close, by), as_json=as_json)
 
-    print_act(act_on(data, act), as_json=as_json)
+
+class _Intervention(Protocol):
+    """An act of a person on a conversation."""
+
+    async def __call__(self, connection: "Connection", conversation: "Listed", *, by: str) -> "Act": ...
+
+
+def _done(data: Path | None, name: str, intervene: _Intervention, by: str) -> "Act":
+    """What came of the act on the conversation that is named."""
+    from operations.conversations import named
+
+    async def act(connection: "Connection") -> "Act":
+        return await intervene(connection, await named(connection, name), by=by)
+
+    return act_on(data, act)

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
 from commands.acting import By, act_on
 from commands.development_options import DATA_DIRECTORY, Directory
-from commands.terminal import Complaint, as_json, console, print_json, print_table, printable
+from commands.terminal import AsJson, Complaint, add_row, as_json, console, print_json, print_table, printable, table_of
 from operations.durations import ago
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ dead_letters = typer.Typer(no_args_is_help=True, help="Events that a consumer gr
 
 Event = Annotated[str, typer.Argument(metavar="EVENT", help="The event's id, or how it begins.")]
 Group = Annotated[Literal["responder", "sender"] | None, typer.Option("--group", help="Only this consumer group's.")]
-AsJson = Annotated[bool, typer.Option("--json", help="For a script.")]
 
 _DETAILS = ("by", "error", "attempts", "reason", "code", "part", "attempt", "sid", "final")
 
@@ -118,14 +116,13 @@ def discard(
 
 
 def _table(found: "Sequence[Letter]", *, everything: bool) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for name in ("EVENT", "GROUP", *(["STATUS"] if everything else []), "CONTACT", "ERROR", "ATTEMPTS", "AGE"):
-        table.add_column(name, overflow="fold", no_wrap=name == "EVENT")
+    columns = ("EVENT", "GROUP", *(["STATUS"] if everything else []), "CONTACT", "ERROR", "ATTEMPTS", "AGE")
+    table = table_of(*columns, unbroken=("EVENT",))
     for letter in found:
         status = [letter.status] if everything else []
         contact = letter.thread.rpartition("|")[2]
         cells = (letter.event, letter.group, *status, contact, letter.error, str(letter.attempts), ago(letter.age_seconds))
-        table.add_row(*(Text(printable(cell)) for cell in cells))
+        add_row(table, cells)
     return table
 
 

@@ -12,7 +12,7 @@ import typer
 from commands.configured import settings_here
 from commands.development_options import DATA_DIRECTORY, Directory
 from commands.moments import moment
-from commands.terminal import Complaint, complaints, console, print_json
+from commands.terminal import AsJson, Complaint, complaints, console, print_json
 
 if TYPE_CHECKING:
     from operations.reconcile import Reconciliation, Watching
@@ -32,7 +32,7 @@ def reconcile(
     since: Since,
     until: Until = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what is missing, and fetch nothing.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For a script.")] = False,
+    as_json: AsJson = False,
     data: Directory = DATA_DIRECTORY,
 ) -> None:
     """

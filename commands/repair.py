@@ -7,11 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from commands.configured import servers_here, settings_here
 from commands.development_options import DATA_DIRECTORY, Directory
-from commands.terminal import Complaint, console, print_json, print_table
+from commands.terminal import Complaint, add_row, console, print_json, print_table, table_of
 
 if TYPE_CHECKING:
     from operations.repair_findings import Compared, Standing
@@ -80,12 +79,10 @@ def _show(standing: "Standing", compared: "Sequence[Compared]") -> None:
     if not standing.disagreements:
         console.print("The log holds all that the read model has folded of it; there is nothing to repair.", soft_wrap=True)
         return
-    table = Table(box=None, pad_edge=False)
-    for name in ("PARTITION", "ARCHIVED", "IN THE LOG", "LOST", "NEW", "WHAT IS WRONG"):
-        table.add_column(name, overflow="fold")
+    table = table_of("PARTITION", "ARCHIVED", "IN THE LOG", "LOST", "NEW", "WHAT IS WRONG")
     for each in compared:
         counts = (each.partition, each.archived, each.entries, each.lost, each.survivors)
-        table.add_row(*map(str, counts), each.disagreement or "-")
+        add_row(table, (*map(str, counts), each.disagreement or "-"))
     print_table(table)
     console.print(
         "LOST stands in the archive alone and comes back; NEW stands in the log alone and stays.", style="dim", soft_wrap=True

@@ -13,7 +13,7 @@ import typer
 
 from commands.configured import settings_of_run
 from commands.development_options import DATA_DIRECTORY, Directory
-from commands.terminal import INTERRUPTED, Complaint, console, print_json, printable
+from commands.terminal import INTERRUPTED, AsJson, Complaint, console, print_json, printable
 
 if TYPE_CHECKING:
     from rich.status import Status as ConsoleStatus
@@ -38,7 +38,7 @@ def say(
     wait: Annotated[
         float | None, typer.Option(min=0, help="Seconds to wait for a reply.", show_default="as long as the model may take")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For a script.")] = False,
+    as_json: AsJson = False,
     data: Directory = DATA_DIRECTORY,
 ) -> None:
     """Write to the running system as a contact, through the simulator, and show what the phone receives in answer."""

@@ -5,19 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
 from commands.acting import act_on, decider
 from commands.development_options import DATA_DIRECTORY, Directory
-from commands.terminal import console, print_json, print_table, printable
+from commands.terminal import AsJson, add_row, console, print_json, print_table, printable, table_of
 
 if TYPE_CHECKING:
     from operations.connection import Connection
     from operations.sends import Send, Settled
 
 sends = typer.Typer(no_args_is_help=True, help="Messages that did not simply go out: look, and settle what nobody can tell.")
-
-AsJson = Annotated[bool, typer.Option("--json", help="For a script.")]
 
 _SHOWN_CHARACTERS = 40
 
@@ -80,13 +77,12 @@ def resolve(
 
 
 def _table(found: "list[Send]") -> Table:
-    table = Table(box=None, pad_edge=False)
-    for name in ("REPLY", "PART", "STATUS", "STARTED", "CONTACT", "WHY", "TEXT"):
-        table.add_column(name, overflow="fold", no_wrap=name in ("REPLY", "PART", "STARTED"))
+    columns = ("REPLY", "PART", "STATUS", "STARTED", "CONTACT", "WHY", "TEXT")
+    table = table_of(*columns, unbroken=("REPLY", "PART", "STARTED"))
     for send in found:
         started = f"{send.started_at:%Y-%m-%d %H:%M:%SZ}" if send.started_at else "-"
         contact = send.thread.rpartition("|")[2]
         text = " ".join(send.text[:_SHOWN_CHARACTERS].split())
         cells = (send.reply, f"{send.part}/{send.parts}", send.status, started, contact, send.error or "-", text)
-        table.add_row(*(Text(printable(cell)) for cell in cells))
+        add_row(table, cells)
     return table

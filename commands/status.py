@@ -13,7 +13,7 @@ from rich.text import Text
 
 from commands.acting import act_on
 from commands.development_options import DATA_DIRECTORY, Directory
-from commands.terminal import console, print_json, printable
+from commands.terminal import add_row, console, print_json, printable, table_of
 from operations.durations import ago
 from telemetry import ranges
 
@@ -108,11 +108,11 @@ def _shown(found: "SystemStatus") -> Group:
 
 
 def _groups(log: "LogStatus") -> Table:
-    table = _table("GROUP", "LAG", "OLDEST", "PARTITIONS BEHIND")
+    table = table_of("GROUP", "LAG", "OLDEST", "PARTITIONS BEHIND")
     for group, lags in log.lags.items():
         behind = [partition for partition, lag in lags.items() if lag.seconds]
         oldest = max((lag.seconds for lag in lags.values()), default=0.0)
-        table.add_row(group, _events(lags, log.lost), ago(oldest) if oldest else "-", ranges(behind) or "-")
+        add_row(table, (group, _events(lags, log.lost), ago(oldest) if oldest else "-", ranges(behind) or "-"))
     return table
 
 
@@ -123,15 +123,15 @@ def _events(lags: "Mapping[int, Lag]", lost: Collection[int]) -> str:
 
 
 def _holders(log: "LogStatus") -> Table:
-    table = _table("WORKER", "PARTITIONS", "LEASE")
+    table = table_of("WORKER", "PARTITIONS", "LEASE")
     held: dict[str, list[int]] = {}
     for partition, holder in log.holders.items():
         held.setdefault(holder.member, []).append(partition)
     for member, partitions in sorted(held.items()):
         lease = min(log.holders[partition].remaining_seconds for partition in partitions)
-        table.add_row(member[:MEMBER_CHARACTERS], ranges(partitions), f"{lease:.0f} s")
+        add_row(table, (member[:MEMBER_CHARACTERS], ranges(partitions), f"{lease:.0f} s"))
     if log.unserved:
-        table.add_row("nobody", ranges(log.unserved), "-", style="red")
+        add_row(table, ("nobody", ranges(log.unserved), "-"), style="red")
     return table
 
 
@@ -163,10 +163,3 @@ def _told(read_model: "ReadModelStatus") -> "Iterator[tuple[str, str]]":
 def _waiting(waiting: "Waiting") -> str:
     age = "" if waiting.oldest_seconds is None else f", the oldest {ago(waiting.oldest_seconds)}"
     return f"{waiting.number}{age}"
-
-
-def _table(*names: str) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for name in names:
-        table.add_column(name, overflow="fold")
-    return table

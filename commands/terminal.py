@@ -1,12 +1,15 @@
-"""What all commands share: the two consoles, the one form of JSON, and what a user is told instead of a traceback."""
+"""What all commands share: the two consoles, tables, the one form of JSON, and what a user is told instead of a traceback."""
 
 import json
 import unicodedata
+from collections.abc import Collection, Iterable
 from datetime import datetime
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 console = Console(highlight=False, emoji=False)
 complaints = Console(stderr=True, highlight=False, emoji=False)
@@ -17,6 +20,21 @@ INTERRUPTED = 130
 
 WIDE = 250
 """Columns where no terminal sets a limit: what is piped on is not to be folded."""
+
+AsJson = Annotated[bool, typer.Option("--json", help="For a script.")]
+
+
+def table_of(*columns: str, unbroken: Collection[str] = ()) -> Table:
+    """An empty table; an `unbroken` column, such as that of an id, keeps each cell on one line."""
+    table = Table(box=None, pad_edge=False)
+    for name in columns:
+        table.add_column(name, overflow="fold", no_wrap=name in unbroken)
+    return table
+
+
+def add_row(table: Table, cells: Iterable[str], *, style: str | None = None) -> None:
+    """Text of others is shown, and never obeyed: see `printable`."""
+    table.add_row(*(Text(printable(cell)) for cell in cells), style=style)
 
 
 def print_table(table: Table) -> None:

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from simulator.servers import EmbeddedValkey, free_port
 from streams.engines.redis_connection import Client
-from streams.engines.redis_groups import RedisOwnership, monotonic_seconds
+from streams.engines.redis_ownership import RedisOwnership, monotonic_seconds
 from streams.engines.redis_leases import lease_key
 from streams.errors import NewerEvent
 from streams.ownership import Takeover

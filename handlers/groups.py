@@ -26,8 +26,8 @@ from settings import Settings
 from streams.consumer import BatchConsumer, GroupConsumer
 from streams.delivery import Delivery
 from streams.engines.choose import event_log
-from streams.engines.redis_ownership import RedisOwnership
 from streams.engines.redis_log import RedisEventLog
+from streams.engines.redis_ownership import RedisOwnership
 from streams.engines.redis_rate_limit import RedisRateLimit
 from streams.engines.redis_subscriber import subscribe
 from streams.heartbeat import Heartbeat

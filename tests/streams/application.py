@@ -11,8 +11,8 @@ from faststream.redis import RedisBroker
 from redis.asyncio import Redis
 
 from streams.consumer import BatchConsumer, Delivery, GroupConsumer
-from streams.engines.redis_ownership import RedisOwnership
 from streams.engines.redis_log import RedisEventLog
+from streams.engines.redis_ownership import RedisOwnership
 from streams.engines.redis_subscriber import subscribe
 from streams.events import MessageReceived
 from streams.log import Record

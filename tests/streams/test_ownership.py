@@ -10,8 +10,8 @@ from structlog.testing import capture_logs
 
 from simulator.servers import EmbeddedValkey, free_port
 from streams.engines.redis_connection import Client
-from streams.engines.redis_ownership import RedisOwnership, monotonic_seconds
 from streams.engines.redis_leases import lease_key
+from streams.engines.redis_ownership import RedisOwnership, monotonic_seconds
 from streams.errors import NewerEvent
 from streams.ownership import Takeover
 from tests.streams.conftest import eventually

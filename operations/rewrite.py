@@ -8,8 +8,8 @@ gets the next after that, which leaves log time as it was: it is a running maxim
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from streams.log import Mark
 from streams.partitions import START
-from streams.thread_workers import Mark
 
 
 @dataclass(slots=True)

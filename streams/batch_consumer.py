@@ -84,11 +84,6 @@ class BatchConsumer:
         await asyncio.gather(*(self.drain(partition) for partition in list(self._serving)))
         await end(self._tasks)
 
-    def reset(self) -> None:
-        """Ask for the positions again before anything else is read."""
-        self._cursors = {}
-        self._reader.interrupt()
-
     def gained(self, takeover: Takeover) -> None:
         if not self._serving:
             self._reader.begin()
@@ -150,11 +145,10 @@ class BatchConsumer:
 
     async def _find_cursors(self, missing: Mapping[int, Takeover]) -> None:
         """Where to begin in partitions newly gained, or after a failure."""
-        cursors = self._cursors
         positions = await self._positions(sorted(missing))
         for partition, takeover in missing.items():
             if self._serving.get(partition) is takeover:
-                cursors[partition] = positions[partition]
+                self._cursors[partition] = positions[partition]
 
     def _note_unfinished(self, reading: Mapping[int, int], records: Sequence[Record]) -> None:
         """What was read is unfinished until it is handled; where nothing was, everything is finished."""
@@ -175,10 +169,9 @@ class BatchConsumer:
 
     async def _hand_over(self, batch: Sequence[Record], serving: Mapping[int, Takeover]) -> None:
         assert self._handle is not None  # noqa: S101 - nothing is read before start
-        cursors = self._cursors  # a reset meanwhile begins others
         await self._handle(batch)
         for record in batch:
             partition = record.partition
-            if partition in cursors and self._serving.get(partition) is serving[partition]:
-                cursors[partition] = record.position
+            if partition in self._cursors and self._serving.get(partition) is serving[partition]:
+                self._cursors[partition] = record.position
                 self._unfinished_since[partition] = None

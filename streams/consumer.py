@@ -15,14 +15,14 @@ from streams.errors import LogUnavailable, NewerEvent, TransientError, Undecodab
 from streams.handling import Handling
 from streams.heartbeat import Heartbeat
 from streams.lag import ages_in_seconds
-from streams.log import Consumed, EventLog, Record
+from streams.log import Consumed, EventLog, Mark, Record
 from streams.marks import Marks
 from streams.outage import Outage, until_available
 from streams.ownership import OnFatal, PartitionOwnership, Takeover, exit_at_once, supervise
 from streams.partitions import START
 from streams.reader import Reader
 from streams.retry import RetryPolicy
-from streams.thread_workers import Bounds, Mark, ThreadWorkers
+from streams.thread_workers import Bounds, ThreadWorkers
 
 __all__ = ["BatchConsumer", "Delivery", "GroupConsumer", "Handler"]
 

@@ -32,6 +32,18 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """A place in the partition, and how many entries lie up to it where that is known."""
+
+    position: int
+    entries: int | None = None
+
+    def passing(self, position: int) -> "Mark":
+        """The mark after the next entry."""
+        return Mark(position, None if self.entries is None else self.entries + 1)
+
+
+@dataclass(frozen=True, slots=True)
 class Committed:
     """
     A group's low-water mark in one partition.

@@ -9,9 +9,9 @@ from streams.agreement import require_agreement
 from streams.crash_points import reached
 from streams.errors import LogUnavailable
 from streams.heartbeat import Heartbeat
-from streams.log import Committed, Consumed, EventLog
+from streams.log import Committed, Consumed, EventLog, Mark
 from streams.outage import Outage
-from streams.thread_workers import Mark, ThreadWorkers
+from streams.thread_workers import ThreadWorkers
 from telemetry import ranges
 
 COMMIT_SECONDS = 0.2

@@ -14,7 +14,7 @@ from structlog import get_logger
 
 from streams.delivery import Delivery
 from streams.leaving import OF_THIS_WORK, Leaving
-from streams.log import Record
+from streams.log import Mark, Record
 from streams.ownership import OnFatal, supervise
 from streams.partitions import START
 
@@ -30,18 +30,6 @@ ReadAgain = Callable[[int, int], Awaitable[Sequence[Record]]]
 """The entries from a position on, itself included, and how many at most."""
 
 CANCEL_AGAIN_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """A place in the partition, and how many entries lie up to it where that is known."""
-
-    position: int
-    entries: int | None = None
-
-    def passing(self, position: int) -> "Mark":
-        """The mark after the next entry."""
-        return Mark(position, None if self.entries is None else self.entries + 1)
 
 
 @dataclass(frozen=True, slots=True)

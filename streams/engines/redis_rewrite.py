@@ -14,8 +14,8 @@ from streams.engines.redis_connection import Client
 from streams.engines.redis_keys import FIELD, META_KEY, retired_key, rewriting_key, stream_key
 from streams.engines.redis_leases import lease_key
 from streams.engines.redis_scripts import TAKE_ALONG
+from streams.log import Mark
 from streams.partitions import SEQUENCE_LIMIT, START, entry_id_of_position, position_of_entry_id
-from streams.thread_workers import Mark
 
 AT_ONCE = 500
 """Entries of one round trip."""

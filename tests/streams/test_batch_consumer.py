@@ -147,29 +147,6 @@ async def test_after_a_failure_the_positions_are_asked_for_again_and_nothing_is_
     assert len(projection.asked) == 3
 
 
-async def test_positions_that_were_set_back_are_read_from_again(engine: Engine) -> None:
-    positions = await write(engine, thread_in(0), "one", "two")
-    projection = Projection()
-    async with running(engine, projection) as started:
-        await eventually(lambda: len(projection.bodies) == 2)
-        projection.kept[0] = positions[0]
-        started.consumer.reset()
-        await eventually(lambda: projection.bodies == ["one", "two", "two"])
-
-
-async def test_a_batch_in_hand_does_not_undo_a_reset(engine: Engine) -> None:
-    projection = Projection()
-    projection.may_go_on.clear()
-    async with running(engine, projection) as started:
-        await write(engine, thread_in(0), "one")
-        await eventually(lambda: projection.begun == 1)
-        started.consumer.reset()
-        projection.may_go_on.set()
-        await eventually(lambda: len(projection.asked) == 2)
-        await write(engine, thread_in(0), "two")
-        await eventually(lambda: projection.bodies == ["one", "two"])
-
-
 async def test_a_partition_that_was_gained_joins_within_a_moment(engine: Engine) -> None:
     await write(engine, thread_in(1), "waiting")
     projection = Projection()

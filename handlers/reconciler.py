@@ -2,7 +2,8 @@
 What Twilio holds and the log never saw: found by comparing Twilio's list with the read model, and appended.
 
 A webhook that was down for an hour loses nothing by it. Whatever runs twice, or beside the webhook, is harmless: a sid counts
-once. What the read model knows is not appended again; it is believed once it has come to the head of the log.
+once. What the read model knows is not appended again; it is believed once it has come to the head of the log. Nor is what was
+appended here, as long as the log still has it.
 """
 
 import asyncio
@@ -72,8 +73,17 @@ class _Found:
     is_circular: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """Where a message was appended, and as which event."""
+
+    epoch: int
+    at: Appended
+    event: str
+
+
 class Reconciler:
-    """Compares and appends; it keeps nothing but what it has appended itself."""
+    """Compares and appends; it keeps nothing but where it has appended itself."""
 
     def __init__(
         self,
@@ -92,7 +102,7 @@ class Reconciler:
         self._account = account
         self._sender = sender
         self._fold_seconds = fold_seconds
-        self._appended: dict[str, None] = {}
+        self._appended: dict[str, _Standing] = {}
 
     async def senders(self) -> Sequence[str]:
         """Our addresses: that of the settings, and each to which anybody ever wrote."""
@@ -124,10 +134,10 @@ class Reconciler:
         checked = await self._caught_up({self._partition_of(each) for each in unknown})
         checkable = [each for each in unknown if self._partition_of(each) in checked]
         known = await self._known([each.sid for each in checkable])
-        missed = tuple(each for each in checkable if each.sid not in known)
+        missed = [each for each in checkable if each.sid not in known and not await self._stands(each.sid)]
         reached("reconciler.compared")
         unchecked = len(unknown) - len(checkable)
-        return Comparison(len(found.sids), missed, unchecked, found.unreadable, found.cut_at, found.is_circular)
+        return Comparison(len(found.sids), tuple(missed), unchecked, found.unreadable, found.cut_at, found.is_circular)
 
     async def append(self, missed: Iterable[ListedInbound]) -> AsyncIterator[tuple[ListedInbound, Appended]]:
         """
@@ -152,7 +162,7 @@ class Reconciler:
             reached("reconciler.appending")
             appended = await self._log.append(event)
             reached("reconciler.appended")
-            self._remember(each.sid)
+            self._remember(each.sid, _Standing(self._log.epoch, appended, event.id))
             log.info(
                 "message.fetched",
                 event_id=event.id,
@@ -177,9 +187,8 @@ class Reconciler:
 
     async def _note(self, messages: Sequence[ListedInbound], found: _Found) -> None:
         found.sids.update(each.sid for each in messages)
-        unknown = [each for each in messages if each.sid not in self._appended]
-        known = await self._known([each.sid for each in unknown])
-        found.unknown.update({each.sid: each for each in unknown if each.sid not in known})
+        known = await self._known([each.sid for each in messages])
+        found.unknown.update({each.sid: each for each in messages if each.sid not in known})
 
     async def _known(self, sids: Collection[str]) -> set[str]:
         if not sids:
@@ -210,9 +219,18 @@ class Reconciler:
         event = new_event(data, subject=each.thread, source=RECONCILER, traceparent=traceparent())
         return event.model_copy(update={"time": each.written_at})
 
-    def _remember(self, sid: str) -> None:
+    async def _stands(self, sid: str) -> bool:
+        """Whether we appended it and the log still has it: it may have lost its tail before anybody folded that."""
+        standing = self._appended.get(sid)
+        if standing is None or standing.epoch != self._log.epoch:
+            return False
+        position = standing.at.position
+        records = await self._log.read({standing.at.partition: position - 1}, limit=1)
+        return any(record.position == position and standing.event.encode() in record.value for record in records)
+
+    def _remember(self, sid: str, standing: _Standing) -> None:
         self._inbound.taken(sid)
-        self._appended[sid] = None
+        self._appended[sid] = standing
         if len(self._appended) > REMEMBERED:
             self._appended.pop(next(iter(self._appended)))
 

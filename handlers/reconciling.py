@@ -2,7 +2,8 @@
 The reconciler beside the clock: now and then it fetches what Twilio holds and no webhook brought.
 
 Nothing is remembered but in this process. The first look goes back far enough to cover whatever happened before, and each
-later one to a while before the last that came to an end: see docs/decisions/0011.
+later one to a while before the last that came to an end, or to the oldest message that that one fetched: see
+docs/decisions/0011.
 """
 
 import random
@@ -90,7 +91,7 @@ class Reconciling:
             raise CircularList(f"list: it goes in a circle; compared back to {found.cut_at.isoformat()} only")
         if found.cut_at:
             log.warning("list.cut", compared_since=found.cut_at.isoformat(), remedy="prosa reconcile --since")
-        self._next = now - OVERLAP
+        self._next = min([now - OVERLAP, *(each.written_at for each in found.missed)])  # see what was fetched folded
         self._completed_at = time.monotonic()
         self._failures = 0
 

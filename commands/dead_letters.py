@@ -14,7 +14,7 @@ from operations.durations import ago
 
 if TYPE_CHECKING:
     from operations.connection import Connection
-    from operations.dead_letters import Act, Archived, History, Letter
+    from operations.dead_letters import ArchivedEvent, Decision, History, Letter
 
 dead_letters = typer.Typer(no_args_is_help=True, help="Events that a consumer group gave up: look, send round again, discard.")
 
@@ -80,7 +80,7 @@ def redrive(
     if everything == (event is not None):
         raise typer.BadParameter("give one event, or --all", param_hint="EVENT")
 
-    async def act(connection: "Connection") -> "Sequence[Act]":
+    async def decide(connection: "Connection") -> "Sequence[Decision]":
         if event is not None:
             letter = await operation.the_letter(connection.database, event, group=group)
             return [await operation.redrive(connection, letter, by=by)]
@@ -89,7 +89,7 @@ def redrive(
             raise Complaint(f"{len(found)} dead letters would be handled again; add --yes")
         return await operation.redrive_each(connection, found, by=by)
 
-    _tell(act_on(data, act), "redriven", as_json=as_json)
+    _tell(act_on(data, decide), "redriven", as_json=as_json)
 
 
 @dead_letters.command(epilog='Example: prosa dead-letters discard 01KAH3V5T2 --reason "answered by telephone"')
@@ -108,11 +108,11 @@ def discard(
     """
     from operations import dead_letters as operation
 
-    async def act(connection: "Connection") -> "Sequence[Act]":
+    async def decide(connection: "Connection") -> "Sequence[Decision]":
         letter = await operation.the_letter(connection.database, event, group=group)
         return [await operation.discard(connection, letter, by=by, reason=reason)]
 
-    _tell(act_on(data, act), "discarded", as_json=as_json)
+    _tell(act_on(data, decide), "discarded", as_json=as_json)
 
 
 def _table(found: "Sequence[Letter]", *, everything: bool) -> Table:
@@ -144,28 +144,29 @@ def _print_history(found: "History") -> None:
     console.print(printable("\n".join(lines)), markup=False, soft_wrap=True)
 
 
-def _line(archived: "Archived") -> str:
+def _line(archived: "ArchivedEvent") -> str:
     name = archived.type.removeprefix("prosa.").rpartition(".")[0]
     said = archived.event["data"]
     details = ", ".join(f"{key} {said[key]}" for key in _DETAILS if said.get(key) is not None)
     return f"  {archived.log_time:%Y-%m-%d %H:%M:%S}  {name:22}  {details}".rstrip()
 
 
-def _tell(acts: "Sequence[Act]", wanted: str, *, as_json: bool) -> None:
+def _tell(decisions: "Sequence[Decision]", wanted: str, *, as_json: bool) -> None:
     """Ends with exit code 1 where a dead letter has not come to the status that was wanted."""
-    _print_acts(acts, as_json=as_json)
-    if any(act.status != wanted for act in acts):
+    _print_decisions(decisions, as_json=as_json)
+    if any(each.status != wanted for each in decisions):
         raise typer.Exit(1)
 
 
-def _print_acts(acts: "Sequence[Act]", *, as_json: bool) -> None:
+def _print_decisions(decisions: "Sequence[Decision]", *, as_json: bool) -> None:
     if as_json:
         told = [
-            {"event": act.letter.event, "group": act.letter.group, "status": act.status, "outcome": act.outcome} for act in acts
+            {"event": each.letter.event, "group": each.letter.group, "status": each.status, "outcome": each.outcome}
+            for each in decisions
         ]
         print_json(told)
         return
-    for act in acts:
-        console.print(printable(f"{act.letter.event} ({act.letter.group}): {act.outcome}"), markup=False, soft_wrap=True)
-    if not acts:
+    for each in decisions:
+        console.print(printable(f"{each.letter.event} ({each.letter.group}): {each.outcome}"), markup=False, soft_wrap=True)
+    if not decisions:
         console.print("No open dead letters.")

@@ -40,7 +40,7 @@ class Letter:
 
 
 @dataclass(frozen=True, slots=True)
-class Archived:
+class ArchivedEvent:
     """An event as it stands in the archive of the log."""
 
     type: str
@@ -53,12 +53,12 @@ class History:
     """A dead letter, its event, and what the log said about it since."""
 
     letter: Letter
-    event: Archived | None
-    since: Sequence[Archived]
+    event: ArchivedEvent | None
+    since: Sequence[ArchivedEvent]
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
+class Decision:
     """What somebody decided about a dead letter, and what came of it."""
 
     letter: Letter
@@ -108,14 +108,14 @@ async def history(database: Database, letter: Letter) -> History:
     return History(letter, _archived(event) if event else None, [_archived(row) for row in since])
 
 
-async def redrive(connection: Connection, letter: Letter, *, by: str) -> Act:
+async def redrive(connection: Connection, letter: Letter, *, by: str) -> Decision:
     """Let its group handle it again. Raises `ActRefused` where it is not open, `LogUnavailable`, and `NotFoldedYet`."""
     await _require_open(connection, letter)
     await connection.folded(await _ask_again(connection, letter, by))
     return await _redriven(connection, letter)
 
 
-async def redrive_each(connection: Connection, asked: Iterable[Letter], *, by: str) -> Sequence[Act]:
+async def redrive_each(connection: Connection, asked: Iterable[Letter], *, by: str) -> Sequence[Decision]:
     """
     Let the groups handle these again, the oldest first, so that no newer reply goes out before an older one.
 
@@ -130,13 +130,13 @@ async def redrive_each(connection: Connection, asked: Iterable[Letter], *, by: s
     return [await _redriven(connection, letter) for letter in still_open]
 
 
-async def discard(connection: Connection, letter: Letter, *, by: str, reason: str | None = None) -> Act:
+async def discard(connection: Connection, letter: Letter, *, by: str, reason: str | None = None) -> Decision:
     """Decide that nothing will be done about it. Raises `ActRefused`, `LogUnavailable`, and `NotFoldedYet`."""
     await _require_open(connection, letter)
     decision = DeadLetterDiscarded(event=letter.event, group=letter.group, by=by, reason=reason)
     await connection.folded(await connection.append(decision, subject=letter.thread, owner=letter.owner))
     now = await the_letter(connection.database, letter.event, group=letter.group)
-    return Act(letter, now.status, "nothing will be done about it" if now.status == "discarded" else f"it is {now.status}")
+    return Decision(letter, now.status, "nothing will be done about it" if now.status == "discarded" else f"it is {now.status}")
 
 
 async def _require_open(connection: Connection, letter: Letter) -> None:
@@ -157,17 +157,17 @@ async def _ask_again(connection: Connection, letter: Letter, by: str) -> Appende
     return await connection.append(asked, subject=letter.thread, owner=letter.owner)
 
 
-async def _redriven(connection: Connection, letter: Letter) -> Act:
+async def _redriven(connection: Connection, letter: Letter) -> Decision:
     now = await the_letter(connection.database, letter.event, group=letter.group)
     state = (await connection.look(letter.thread)).state
     if now.status == "refused":
-        return Act(letter, now.status, "refused: a newer reply went out, and the contact would read them in the wrong order")
+        return Decision(letter, now.status, "refused: a newer reply went out, and the contact would read them in the wrong order")
     if now.status != "redriven" or state is None:
-        return Act(letter, now.status, f"it failed again: {now.error}" if now.status == "open" else f"it is {now.status}")
+        return Decision(letter, now.status, f"it failed again: {now.error}" if now.status == "open" else f"it is {now.status}")
     if letter.group == RESPONDER:
-        return Act(letter, now.status, _of_a_message(state, letter.event))
+        return Decision(letter, now.status, _of_a_message(state, letter.event))
     reply = next((each for each in state.replies if each.event == letter.event), None)
-    return Act(letter, now.status, _of_a_reply(reply) if reply else "the sender looks at the thread again")
+    return Decision(letter, now.status, _of_a_reply(reply) if reply else "the sender looks at the thread again")
 
 
 def _of_a_message(state: ThreadState, event: str) -> str:
@@ -190,5 +190,5 @@ def _letter(row: asyncpg.Record) -> Letter:
     return Letter(event=fields.pop("event_id"), group=fields.pop("consumer_group"), **fields)
 
 
-def _archived(row: asyncpg.Record) -> Archived:
-    return Archived(row["type"], row["log_time"], json.loads(row["event"]))
+def _archived(row: asyncpg.Record) -> ArchivedEvent:
+    return ArchivedEvent(row["type"], row["log_time"], json.loads(row["event"]))

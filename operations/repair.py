@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from operations.repair_findings import Standing, standing
 from operations.repair_leases import every_lease
 from operations.repair_system import System
-from operations.repair_writing import Told, Writing, write_partition
+from operations.repair_writing import Tell, Writing, write_partition
 from projections.archive import move_to_epoch
 from streams.crash_points import reached
 from streams.engines.redis_connection import unavailable_on_failure
@@ -40,7 +40,7 @@ class Repaired:
     left_out: int = 0
 
 
-async def repair(system: System, tell: Told) -> Repaired | None:
+async def repair(system: System, tell: Tell) -> Repaired | None:
     """
     Bring log and read model together; None where they agree.
 
@@ -98,7 +98,7 @@ async def _found_again(system: System, key: str, position: int, digest: bytes | 
 # ---------------------------------------------------------------------------------------------------------- the new generation
 
 
-async def _write_anew(system: System, found: Standing, member: str, tell: Told) -> Repaired:
+async def _write_anew(system: System, found: Standing, member: str, tell: Tell) -> Repaired:
     generation = NewGeneration(system.redis, system.partitions, before=found.epoch, epoch=found.newest_epoch + 1)
     await generation.clear()
     try:

@@ -85,7 +85,7 @@ async def digests(system: System, epoch: int, partition: int) -> dict[bytes, int
     return {sha256(entry.value).digest(): entry.position async for entry in entries_of(system.redis, key)}
 
 
-async def first_archived(system: System, found: Standing, partition: int) -> float:
+async def first_archived(system: System, found: Standing, partition: int) -> int:
     """
     Below this position of the old stream lies what was consumed and is not in the archive any more: somebody pruned it.
 
@@ -97,8 +97,9 @@ async def first_archived(system: System, found: Standing, partition: int) -> flo
     return checkpoint.position + 1 if checkpoint and checkpoint.epoch == found.epoch else START
 
 
-async def _archived(system: System, found: Standing, partition: int) -> tuple[float, set[bytes]]:
-    first, known = await first_archived(system, found, partition), set()
+async def _archived(system: System, found: Standing, partition: int) -> tuple[int, set[bytes]]:
+    first = await first_archived(system, found, partition)
+    known = set[bytes]()
     async for entry in archive(system.database, partition, newest_epoch=found.newest_epoch):
         if entry.subject is not None and partition_of_subject(entry.subject, system.partitions) != partition:
             raise LogMismatch(f"the archive was made with another number of partitions than {system.partitions}")

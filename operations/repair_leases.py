@@ -18,24 +18,12 @@ LOOK_SECONDS = 0.25
 
 @asynccontextmanager
 async def every_lease(system: System) -> AsyncIterator[str]:
-    """
-    Hold every partition, so that nobody serves one meanwhile. Raises `ActRefused` while workers do.
-
-    Each try to claim what is not free yet renews what is held by then.
-    """
+    """Hold every partition, so that nobody serves one meanwhile. Raises `ActRefused` while workers do."""
     leases = RedisLeases(system.redis, f"repair {uuid4()}", system.lease_seconds)
     partitions = range(system.partitions)
-    held: set[int] = set()
-    waits_until = asyncio.get_running_loop().time() + system.lease_seconds + 1.0
     renewing: asyncio.Task[None] | None = None
     try:
-        while len(held) < len(partitions):
-            held = {takeover.partition for takeover in await leases.claim(partitions, len(partitions))}
-            if len(held) < len(partitions):
-                holders = await holders_of(system.redis, partitions)
-                if asyncio.get_running_loop().time() > waits_until:
-                    raise ActRefused(_served({n: holder for n, holder in holders.items() if n not in held}))
-                await asyncio.sleep(LOOK_SECONDS)
+        await _claim_all(system, leases, partitions)
         renewing = asyncio.create_task(_renew(leases, partitions, system.lease_seconds), name="repair: renew leases")
         yield leases.member
     finally:
@@ -44,6 +32,19 @@ async def every_lease(system: System) -> AsyncIterator[str]:
         for partition in partitions:
             await leases.release(partition)
         await leases.leave()
+
+
+async def _claim_all(system: System, leases: RedisLeases, partitions: Sequence[int]) -> None:
+    """Wait for as long as a lease outlives its worker; each try to claim what is not free yet renews what is held by then."""
+    waits_until = asyncio.get_running_loop().time() + system.lease_seconds + 1.0
+    while True:
+        held = {takeover.partition for takeover in await leases.claim(partitions, len(partitions))}
+        if len(held) == len(partitions):
+            return
+        holders = await holders_of(system.redis, partitions)
+        if asyncio.get_running_loop().time() > waits_until:
+            raise ActRefused(_served({n: holder for n, holder in holders.items() if n not in held}))
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 async def _renew(leases: RedisLeases, partitions: Sequence[int], lease_seconds: float) -> None:

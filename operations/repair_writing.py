@@ -16,7 +16,7 @@ from streams.engines.redis_marks import RedisMarks
 from streams.engines.redis_rewrite import Entry, NewGeneration, Written, batches, entries_of, entry_at
 from streams.partitions import START
 
-Told = Callable[[int, int], None]
+Tell = Callable[[int, int], None]
 """How far it is: the partition that is being written, and how many entries of it are."""
 
 
@@ -62,7 +62,7 @@ class Writing:
         """Up to where the old stream was copied, and what came of it."""
         return Written(self._copied, self._rewrite.last, self._rewrite.entries)
 
-    async def write(self, first: float, tell: Told) -> None:
+    async def write(self, first: int, tell: Tell) -> None:
         """The whole stream, groups and all; what lies before `first` in the old one is older than the archive."""
         if first != START:
             await self._write(self._older(first), tell)
@@ -76,13 +76,13 @@ class Writing:
         async for batch in batches(self._appended()):
             await self._generation.write(self._partition, batch)
 
-    async def _write(self, entries: AsyncIterator[Entry], tell: Told) -> None:
+    async def _write(self, entries: AsyncIterator[Entry], tell: Tell) -> None:
         async for batch in batches(entries):
             await self._generation.write(self._partition, batch)
             reached("repair.writing")
             tell(self._partition, self._rewrite.entries)
 
-    async def _older(self, first: float) -> AsyncIterator[Entry]:
+    async def _older(self, first: int) -> AsyncIterator[Entry]:
         archived = {entry.digest async for entry in self._archive()}
         async for entry in entries_of(self._system.redis, self._old):
             if entry.position >= first:
@@ -127,7 +127,7 @@ class Writing:
         return standing_there.value if standing_there else None
 
 
-async def write_partition(system: System, found: Standing, generation: NewGeneration, partition: int, tell: Told) -> Writing:
+async def write_partition(system: System, found: Standing, generation: NewGeneration, partition: int, tell: Tell) -> Writing:
     """Write a partition, up to where its old stream ends now."""
     writing = await Writing.of(system, found, generation, partition)
     await writing.write(await first_archived(system, found, partition), tell)

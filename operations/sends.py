@@ -99,17 +99,23 @@ async def settle_as_sent(connection: Connection, reply: str, *, part: int | None
     Raises `ActRefused` where nothing is in doubt or the sid is that of another message, `LogUnavailable`, and `NotFoldedYet`.
     """
     doubt = await _in_doubt(connection, reply, part, {PartStatus.UNCONFIRMED, PartStatus.STARTED})
+    await _require_no_other_message(connection, doubt, sid)
+    return await _settle(connection, doubt, _once_sent, MessageSent(**doubt.identity, sid=sid, status="sent"))
+
+
+async def _require_no_other_message(connection: Connection, doubt: InDoubt, sid: str) -> None:
+    """Raise `ActRefused` for what is no message's sid, or that of a message which cannot be this part."""
     if not _SID.fullmatch(sid):
         raise ActRefused("a message's sid is SM or MM and 32 hexadecimal digits; Twilio's console shows it")
     async with connection.database.transaction(readonly=True) as reading:
         known = await reading.fetchrow(sql("message_of_sid"), sid)
-    if known and (known["direction"] == "inbound" or known["thread"] != doubt.thread):
-        raise ActRefused(
-            f"{sid} is another message, {known['direction']}" + (" on another thread" if known["thread"] != doubt.thread else "")
-        )
-    if known and known["reply_id"] is not None and (known["reply_id"], known["part"]) != (doubt.reply.id, doubt.part):
+    if known is None:
+        return
+    elsewhere = " on another thread" if known["thread"] != doubt.thread else ""
+    if elsewhere or known["direction"] == "inbound":
+        raise ActRefused(f"{sid} is another message, {known['direction']}{elsewhere}")
+    if known["reply_id"] is not None and (known["reply_id"], known["part"]) != (doubt.reply.id, doubt.part):
         raise ActRefused(f"{sid} is another message: part {known['part'] + 1} of reply {known['reply_id']}")
-    return await _settle(connection, doubt, _once_sent, MessageSent(**doubt.identity, sid=sid, status="sent"))
 
 
 async def settle_as_unsent(connection: Connection, reply: str, *, part: int | None) -> Settled:

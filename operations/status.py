@@ -5,7 +5,7 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
-from typing import Any
+from typing import Any, TypeVar
 
 from operations.connection import Connection
 from projections.agreement import disagreements_with_log
@@ -19,6 +19,8 @@ from streams.log import Holder
 from streams.partitions import START
 
 _DEAD_LETTERS = "dead letters of the "
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,13 +164,16 @@ def _read_model(of_log: int, partitions: Any, waiting: Any, conversations: Mappi
         unanswered_by_person=found.get("unanswered by a person", nothing),
         unsent=found.get("unsent", nothing),
         unconfirmed=found.get("unconfirmed", nothing),
-        dead_letters={
-            kind.removeprefix(_DEAD_LETTERS): each for kind, each in sorted(found.items()) if kind.startswith(_DEAD_LETTERS)
-        },
+        dead_letters=dead_letters_of(found),
         skipped_events=found.get("skipped", nothing).number,
         tick_age_seconds=_seconds(max(tick_ages)) if len(tick_ages) >= max(1, of_log, len(partitions)) else None,
         clock_ahead_seconds=max((row["clock_offset_ms"] for row in partitions), default=0) / 1000,
     )
+
+
+def dead_letters_of(waiting: Mapping[str, _T]) -> dict[str, _T]:
+    """Of what waits, by kind, the open dead letters: by their group."""
+    return {kind.removeprefix(_DEAD_LETTERS): each for kind, each in sorted(waiting.items()) if kind.startswith(_DEAD_LETTERS)}
 
 
 def _seconds(milliseconds: int | None) -> float | None:

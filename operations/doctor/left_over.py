@@ -4,18 +4,16 @@ from collections.abc import Sequence
 
 from operations.doctor.findings import Finding, Group, warning, well
 from operations.doctor.system import System
+from operations.status import dead_letters_of
 from projections.database import sql
-
-DEAD_LETTERS = "dead letters of the "
-"""How the waiting of a group's open dead letters is named."""
 
 
 async def left_over(system: System) -> Sequence[Finding]:
     async with system.database.transaction(readonly=True) as connection:
         waiting = {row["kind"]: row["number"] for row in await connection.fetch(sql("status_waiting"))}
     found = []
-    if given_up := {kind.removeprefix(DEAD_LETTERS): n for kind, n in waiting.items() if kind.startswith(DEAD_LETTERS)}:
-        groups = ", ".join(f"{number} of the {group}" for group, number in sorted(given_up.items()))
+    if given_up := dead_letters_of(waiting):
+        groups = ", ".join(f"{number} of the {group}" for group, number in given_up.items())
         found.append(
             warning(Group.SAFE, f"Dead letters are open: {groups}.", "prosa dead-letters list shows why; redrive or discard")
         )

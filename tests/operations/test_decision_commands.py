@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 import commands.dead_letters
 from cli import app
-from operations.dead_letters import Act, Letter
+from operations.dead_letters import Decision, Letter
 from projections.changes import RESPONDER
 from projections.state import ReplyStatus
 from streams.events import EventDeadLettered
@@ -111,7 +111,9 @@ def test_the_exit_code_tells_whether_it_was_done(
     command: str, statuses: list[str], code: int, options: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     letter = Letter("01K", "sender", "default", THREAD, None, "open", "ValueError", "f", 3, datetime.now(UTC), 1.0)
-    monkeypatch.setattr(commands.dead_letters, "act_on", lambda *_: [Act(letter, status, "so it ended") for status in statuses])
+    monkeypatch.setattr(
+        commands.dead_letters, "act_on", lambda *_: [Decision(letter, status, "so it ended") for status in statuses]
+    )
     done = CliRunner().invoke(app, ["dead-letters", command, "01K", *options])
     assert (done.exit_code, done.output.count("so it ended")) == (code, len(statuses))
 

@@ -1,6 +1,5 @@
 """The responder: unanswered inbound messages become `reply.generated`, once each."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,6 +19,7 @@ from handlers.typing_indicator import ShowTyping, typing_shown
 from projections.changes import RESPONDER
 from projections.reader import View
 from projections.state import ThreadState, Unanswered
+from streams import leaving
 from streams.crash_points import reached
 from streams.delivery import Delivery
 from streams.errors import TransientError
@@ -121,7 +121,7 @@ class Responder:
         for _ in range(LONGEST_QUIET_WINDOWS):
             newest = to_answer(view.state, None)[-1:]
             async with waiting():
-                await asyncio.sleep(self._manner.quiet_seconds)
+                await leaving.pause(self._manner.quiet_seconds)
             view = await self._journal.look(thread)
             if to_answer(view.state, None)[-1:] == newest:
                 break
@@ -147,6 +147,7 @@ class Responder:
         conversation = state.conversation.id if state.conversation else ""
         lines = await self._journal.history(conversation, [message.event for message in unanswered], limit=HISTORY_MESSAGES)
         question = question_of(state, lines, unanswered)
+        leaving.require_staying()
         reached("responder.asking")
         begun, was_paused = self._breaker.begin(), self._breaker.is_open
         try:

@@ -42,7 +42,8 @@ async def answer_with_retries(
     The first answer that any model gives; the fallbacks follow the first model at once, and only then is there a pause.
 
     A model that refused is not asked again in this turn, and one that told when to come back is left alone until then.
-    Raises `TurnFailed` when every model refused, or as soon as the next try could not begin before the turn's deadline.
+    Raises `TurnFailed` when every model refused, or as soon as the next try could not begin before the turn's deadline; and
+    `LeaseLost` instead of a try that would begin while the partition is being given back.
     """
     turn = _Turn(generators, limits)
     try:
@@ -79,6 +80,7 @@ class _Turn:
         return None
 
     async def _ask(self, number: int, question: Question) -> Answer | None:
+        leaving.require_staying()
         self.attempts += 1
         try:
             async with asyncio.timeout(self.limits.request_timeout_seconds):

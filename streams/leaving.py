@@ -68,6 +68,12 @@ def is_told() -> bool:
     return leaving is not None and leaving.is_told
 
 
+def require_staying() -> None:
+    """Raises `LeaseLost` where the partition that this is work of is being given back: what has not begun is the next owner's."""
+    if is_told():
+        raise _given_back()
+
+
 async def pause(seconds: float) -> None:
     """Sleep. Raises `LeaseLost` as soon as the partition that this is work of is being given back."""
     leaving = OF_THIS_WORK.get()

@@ -8,6 +8,8 @@ import pytest
 
 from handlers.model import Answer, Blame, ModelFailed, ModelRefused, Question, ReplyGenerator, TurnFailed, blame_of
 from handlers.turn import TurnLimits, answer_with_retries
+from streams.errors import LeaseLost
+from streams.leaving import OF_THIS_WORK, Leaving
 from streams.retry import RetryPolicy
 
 QUESTION = Question("ours|theirs", (), ("Hello",))
@@ -159,6 +161,24 @@ async def test_a_cancelled_turn_is_cancelled_and_not_failed() -> None:
     turn.cancel()
     with pytest.raises(asyncio.CancelledError):
         await turn
+
+
+async def test_no_fallback_is_asked_once_the_partition_is_being_given_back() -> None:
+    leaving = Leaving()
+
+    async def fails_as_the_stop_begins() -> Answer:
+        leaving.tell()
+        raise ModelFailed("fake", "http_500")
+
+    model, fallback = Scripted([fails_as_the_stop_begins]), Scripted([ANSWER])
+
+    async def work() -> Answer:
+        OF_THIS_WORK.set(leaving)
+        return await _ask(model, fallback)
+
+    with pytest.raises(LeaseLost):
+        await asyncio.create_task(work())
+    assert (len(model.asked_at), len(fallback.asked_at)) == (1, 0)
 
 
 async def test_without_a_model_the_turn_fails() -> None:

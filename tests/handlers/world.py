@@ -179,7 +179,7 @@ class World:
             overlooked_after_ms=changes.pop("overlooked_after_ms", 0),
         )
         breaker = changes.pop("breaker", None) or Breaker(RESPONDER, pause_seconds=0.02)
-        return Responder(self.journal(), models, breaker, manner, **changes)
+        return Responder(changes.pop("journal", None) or self.journal(), models, breaker, manner, **changes)
 
     def sender(
         self,

@@ -9,7 +9,7 @@ from operations.doctor.database_role import closed_tables, database_role
 from operations.doctor.disk import disk
 from operations.doctor.env_file import env_file
 from operations.doctor.examine import Check
-from operations.doctor.findings import Finding, Group, error
+from operations.doctor.findings import Finding, Group, error, parted
 from operations.doctor.host_clock import host_clock
 from operations.doctor.left_over import left_over
 from operations.doctor.log_address import log_address
@@ -74,10 +74,9 @@ def all_checks(*, model_seconds: float, calls_twilio: bool = False, asks_model: 
 
 
 def checks_of_stopped(absence: str) -> Sequence[Check]:
-    """Of a system whose servers do not run: that, told with the remedy after the first semicolon, and what needs no server."""
+    """Of a system whose servers do not run: that, and what needs no server."""
 
     async def stopped(_: System) -> Sequence[Finding]:
-        sentence, remedy = absence.split("; ", 1)
-        return [error(Group.REACHABLE, f"{sentence[:1].upper()}{sentence[1:]}.", remedy)]
+        return [error(Group.REACHABLE, *parted(absence))]
 
     return [*_OURSELVES, Check("prosa dev", stopped)]

@@ -44,5 +44,11 @@ def error(group: Group, sentence: str, remedy: str) -> Finding:
     return Finding(group, Severity.ERROR, sentence, remedy)
 
 
+def parted(told: str, otherwise: str = "") -> tuple[str, str]:
+    """What an error tells, as the sentence and the remedy of a finding: the remedy stands behind the first semicolon, if any."""
+    sentence, _, remedy = told.partition("; ")
+    return f"{sentence[:1].upper()}{sentence[1:]}.", remedy or otherwise
+
+
 def worst(findings: Iterable[Finding]) -> Severity:
     return max((finding.severity for finding in findings), default=Severity.OK)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from operations.doctor.findings import Finding, Group, error, warning, well
+from operations.doctor.findings import Finding, Group, error, parted, warning, well
 from operations.doctor.system import System
 from streams.engines.redis_connection import unavailable_on_failure
 from streams.engines.redis_safety import HIDDEN, REMEDIES, configuration_of
@@ -25,8 +25,7 @@ def _configured(system: System, config: Mapping[str, str]) -> Iterator[Finding]:
     if not config and system.settings.redis_persistence_vouched:
         yield well(Group.SAFE, "The log's server hides its CONFIG, and REDIS_PERSISTENCE_VOUCHED stands in for it.")
     elif not config:
-        sentence, _, remedy = HIDDEN.partition("; ")
-        yield unsafe(Group.SAFE, f"{_capital(sentence)}.", remedy)
+        yield unsafe(Group.SAFE, *parted(HIDDEN))
     problems = [(name, safe, told) for name, (safe, told) in REMEDIES.items() if config and config.get(name) != safe]
     for name, safe, told in problems:
         remedy = f"in redis.conf, or now: CONFIG SET {name} {safe}"
@@ -59,7 +58,3 @@ def disk_findings(info: Mapping[str, Any]) -> Iterator[Finding]:
             yield error(
                 Group.SAFE, f"The log's server failed to {what} the last time.", "look at its disk: free space, and its own log"
             )
-
-
-def _capital(sentence: str) -> str:
-    return sentence[:1].upper() + sentence[1:]

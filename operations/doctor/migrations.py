@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from operations.doctor.findings import Finding, Group, error, well
+from operations.doctor.findings import Finding, Group, error, parted, well
 from operations.doctor.system import System
 from projections.database import sql
 from projections.migrate import migrations_after
@@ -16,7 +16,7 @@ async def migrations(system: System) -> Sequence[Finding]:
     try:
         missing = migrations_after(revision)
     except FatalError as newer:
-        return [error(Group.CONFIGURED, f"{str(newer)[:1].upper()}{str(newer)[1:]}.", "install that version, or a newer one")]
+        return [error(Group.CONFIGURED, *parted(str(newer), "install that version, or a newer one"))]
     if revision is None:
         return [error(Group.MISSING, "The database has no tables of Prosa.", "prosa migrate")]
     if missing:

@@ -8,7 +8,7 @@ from handlers.measured import MeasuredModel
 from handlers.model import ModelFailed, ModelRefused, Question
 from handlers.model_remedies import remedy_of
 from handlers.offline import MODEL as OFFLINE
-from operations.doctor.findings import Finding, Group, error, warning, well
+from operations.doctor.findings import Finding, Group, error, parted, warning, well
 from operations.doctor.system import System
 from streams.errors import ConfigurationError
 
@@ -19,8 +19,7 @@ async def model(system: System) -> Sequence[Finding]:
     try:
         models = await _models(system)
     except ConfigurationError as wrong:
-        sentence, _, remedy = str(wrong).partition("; ")
-        return [error(Group.MISSING, f"{sentence}.", remedy or "set AI_MODEL")]
+        return [error(Group.MISSING, *parted(str(wrong), "set AI_MODEL"))]
     await _close(models)
     if models[0].name == OFFLINE:
         sentence = "The offline responder answers, which is no language model."

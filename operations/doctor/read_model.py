@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from operations.doctor.findings import Finding, Group, error, warning, well
+from operations.doctor.findings import Finding, Group, error, parted, warning, well
 from operations.doctor.system import System
 from projections.database import sql
 from streams.errors import ConfigurationError, ReadModelUnavailable
@@ -15,8 +15,7 @@ async def read_model(system: System) -> Sequence[Finding]:
         async with system.database.transaction(readonly=True) as connection:
             [server] = await connection.fetch(sql("server_version"))
     except ConfigurationError as refused:
-        sentence, _, remedy = str(refused).partition("; ")
-        return [error(Group.REACHABLE, f"{sentence}.", remedy)]
+        return [error(Group.REACHABLE, *parted(str(refused)))]
     except ReadModelUnavailable as away:
         code = str(away).partition(": ")[0]
         remedy = "start it, or set DATABASE_URL to where it listens"

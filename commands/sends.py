@@ -12,7 +12,8 @@ from commands.terminal import AsJson, add_row, console, print_json, print_table,
 
 if TYPE_CHECKING:
     from operations.connection import Connection
-    from operations.sends import Send, Settled
+    from operations.sends import Send
+    from operations.settling import Settled
 
 sends = typer.Typer(no_args_is_help=True, help="Messages that did not simply go out: look, and settle what nobody can tell.")
 
@@ -55,7 +56,7 @@ def resolve(
     data: Directory = DATA_DIRECTORY,
 ) -> None:
     """Settle a message of which nobody can tell whether it was sent, after a look in Twilio's console."""
-    from operations import sends as operation
+    from operations import settling
 
     if (sent is not None) == not_sent:
         raise typer.BadParameter("say either --sent SID or --not-sent", param_hint="--sent")
@@ -64,10 +65,10 @@ def resolve(
 
     async def act(connection: "Connection") -> "Settled":
         if sent is not None:
-            return await operation.settle_as_sent(connection, reply, part=part, sid=sent)
+            return await settling.settle_as_sent(connection, reply, part=part, sid=sent)
         if drop:
-            return await operation.drop(connection, reply, part=part, by=by, reason=reason)
-        return await operation.settle_as_unsent(connection, reply, part=part)
+            return await settling.drop(connection, reply, part=part, by=by, reason=reason)
+        return await settling.settle_as_unsent(connection, reply, part=part)
 
     settled = act_on(data, act)
     if as_json:

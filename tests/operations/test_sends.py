@@ -8,7 +8,8 @@ from handlers.send import SENDER_EVENTS
 from operations.connection import Connection
 from operations.dead_letters import letters
 from operations.errors import ActRefused
-from operations.sends import drop, settle_as_sent, settle_as_unsent, unsettled
+from operations.sends import unsettled
+from operations.settling import drop, settle_as_sent, settle_as_unsent
 from projections.state import PartStatus, ReplyStatus
 from streams.envelope import decode
 from streams.events import ConversationTaken, MessageSent, SendRejected, SendStarted, SendUnconfirmed

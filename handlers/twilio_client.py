@@ -25,6 +25,7 @@ from typing import Any, Self
 import aiohttp
 from yarl import URL
 
+from handlers.abortive_connector import AbortiveConnector
 from handlers.measured import calling
 from handlers.twilio_answers import (
     Call,
@@ -183,7 +184,7 @@ class TwilioClient:
             trace.on_connection_create_end.append(_note_connected)
             trace.on_connection_reuseconn.append(_note_connected)
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(force_close=True, limit=0),
+                connector=AbortiveConnector(timeout_seconds=self._timeout_seconds),
                 headers={"Authorization": self._authorization, "Accept": "application/json", "Accept-Encoding": "identity"},
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None),

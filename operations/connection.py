@@ -1,10 +1,13 @@
 """A person's hold on the running system: the log, where acts are written, and the read model, where they are seen."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from itertools import count
 
-from operations.errors import NotFoldedYet
+from operations.errors import ActUnconfirmed, NotFoldedYet
+from operations.looking import command_that_shows
 from operations.refold import Refold
 from projections.database import Database
 from projections.progress import Progress
@@ -12,14 +15,19 @@ from projections.reader import Reader, View
 from settings import Environment, Settings
 from streams.engines.choose import event_log
 from streams.envelope import new_event
-from streams.errors import ReadModelUnavailable
+from streams.errors import LogUnavailable, ReadModelUnavailable
 from streams.events import AnyEventData
 from streams.log import Appended, EventLog
 from streams.partitions import partition_of_subject
+from streams.retry import RetryPolicy
 
 SOURCE = "prosa/operations"
 FOLD_SECONDS = 10.0
 """How long an act waits to be folded: a projector that runs needs milliseconds."""
+
+APPEND_SECONDS = 10.0
+"""For so long an append that the log did not confirm is tried again, which outlasts a server that is started anew."""
+PAUSES = RetryPolicy(base_seconds=0.1, max_seconds=2.0)
 
 
 class Connection:
@@ -30,7 +38,13 @@ class Connection:
     """
 
     def __init__(
-        self, event_log: EventLog, database: Database, *, in_production: bool = False, fold_seconds: float = FOLD_SECONDS
+        self,
+        event_log: EventLog,
+        database: Database,
+        *,
+        in_production: bool = False,
+        fold_seconds: float = FOLD_SECONDS,
+        append_seconds: float = APPEND_SECONDS,
     ) -> None:
         self.log = event_log
         self.database = database
@@ -39,6 +53,7 @@ class Connection:
         self._progress = Progress(database)
         self._in_production = in_production
         self._fold_seconds = fold_seconds
+        self._append_seconds = append_seconds
         self._has_joined = False
 
     async def join(self) -> None:
@@ -58,9 +73,24 @@ class Connection:
         return await self.reader.view(partition_of_subject(thread, self.log.partitions), thread)
 
     async def append(self, data: AnyEventData, *, subject: str, owner: str = "default") -> Appended:
-        """Write an act down; it is durable when this returns. Raises `LogUnavailable`, and what `join` raises."""
+        """
+        Write an act down; it is durable when this returns. Raises `ActUnconfirmed`, and what `join` raises.
+
+        Where the log does not confirm it, the same event is appended again, which the fold counts once. A person who asks again
+        makes another one, and so is to know that this one may count.
+        """
         await self.join()
-        return await self.log.append(new_event(data, subject=subject, source=SOURCE, owner=owner))
+        event, clock = new_event(data, subject=subject, source=SOURCE, owner=owner), asyncio.get_running_loop().time
+        until = clock() + self._append_seconds
+        for tries in count(1):
+            try:
+                return await self.log.append(event)
+            except LogUnavailable as error:
+                pause_seconds = PAUSES.pause_seconds(tries, random.random())  # noqa: S311 - jitter
+                if clock() + pause_seconds >= until:
+                    raise _unconfirmed(data, error) from error
+            await asyncio.sleep(pause_seconds)
+        raise AssertionError
 
     async def folded(self, *appended: Appended) -> None:
         """Return once the read model shows all that was appended. Raises `NotFoldedYet`."""
@@ -82,6 +112,13 @@ class Connection:
             raise NotFoldedYet(f"the read model does not answer: {error}") from error
         except TimeoutError:
             raise NotFoldedYet(f"no projector has come to it in {self._fold_seconds:.0f} seconds; do the handlers run?") from None
+
+
+def _unconfirmed(data: AnyEventData, error: LogUnavailable) -> ActUnconfirmed:
+    return ActUnconfirmed(
+        f"the log did not confirm it: {error}\nit may have been written, and may count: before you repeat it, look once the log"
+        f" answers again: {command_that_shows(data)}"
+    )
 
 
 @asynccontextmanager

@@ -1,9 +1,15 @@
-"""How we talk to Redis: bounded in time, nothing repeated behind our back, and every failure as one of our errors."""
+"""
+How we talk to Redis: bounded in time, nothing repeated behind our back, and every failure as one of our errors.
+
+After a failover the address leads to another server, while the old one may live on as its replica and keep our connections. Once
+it refuses as such, every connection of this process to that address is opened anew before its next command.
+"""
 
 import asyncio
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
@@ -18,6 +24,15 @@ from streams.errors import ConfigurationError, LogUnavailable
 
 Client: TypeAlias = Any
 """A `redis.asyncio.Redis`; its own annotations mix in those of the synchronous client, and `execute_command` has none."""
+
+LEADS_ELSEWHERE = frozenset({"READONLY", "UNBLOCKED", "MASTERDOWN", "LOADING", "NOREPLICAS"})
+"""Answers of one that was a primary and is not, or may not be much longer: who asks for the address anew may find another."""
+
+MOVE_SECONDS = 1.0
+"""Connections are not opened anew more often than that, however often they are refused."""
+
+_left_at: dict[str, float] = {}
+"""By address: the moment of which older connections are not used any more."""
 
 
 def connect(url: str, *, connections: int, timeout_seconds: float) -> Client:
@@ -38,7 +53,7 @@ def connect(url: str, *, connections: int, timeout_seconds: float) -> Client:
             retry=Retry(NoBackoff(), 0),
             protocol=2,
         )
-        pool.connection_class = _cancellable(pool.connection_class)
+        pool.connection_class = _ours(pool.connection_class, _address_of(pool))
         pool.make_connection()  # opens nothing; it would be too late to fail with the first command
     except (ValueError, TypeError, RedisError):
         raise ConfigurationError("REDIS_URL has an option that redis-py does not take; look at what follows the ?") from None
@@ -69,9 +84,31 @@ class _Cancellable(AbstractConnection):
             self.socket_timeout = limit
 
 
-def _cancellable(connection_class: type[AbstractConnection]) -> type[AbstractConnection]:
+class _Movable(AbstractConnection):
+    """
+    A connection that is opened anew before its next command when its address was left since.
+
+    A command in flight is not disturbed, and nothing is closed that nobody uses.
+    """
+
+    address: ClassVar[str]
+    _opened_at = 0.0
+
+    async def connect(self) -> None:
+        if self.is_connected and self._opened_at < _left_at.get(self.address, 0.0):
+            await self.disconnect(nowait=True)
+        parent: Any = super()
+        await parent.connect()
+
+    async def _connect(self) -> None:
+        self._opened_at = time.monotonic()
+        parent: Any = super()
+        await parent._connect()
+
+
+def _ours(connection_class: type[AbstractConnection], address: str) -> type[AbstractConnection]:
     """TCP, TLS or a socket file, as the URL wants it."""
-    return type(connection_class.__name__, (_Cancellable, connection_class), {})
+    return type(connection_class.__name__, (_Cancellable, _Movable, connection_class), {"address": address})
 
 
 @contextmanager
@@ -84,12 +121,21 @@ def unavailable_on_failure(client: Client) -> Iterator[None]:
     try:
         yield
     except (RedisError, OSError, TimeoutError) as error:
-        metrics.LOG_ERRORS.of(code_of(error)).inc()
-        raise LogUnavailable(f"{code_of(error)}: {_server_of(client)} (REDIS_URL)") from error
+        code, address = code_of(error), _address_of(client.connection_pool)
+        metrics.LOG_ERRORS.of(code).inc()
+        if code in LEADS_ELSEWHERE:
+            _leave(address)
+        raise LogUnavailable(f"{code}: {address} (REDIS_URL)") from error
 
 
-def _server_of(client: Client) -> str:
-    options: dict[str, Any] = client.connection_pool.connection_kwargs
+def _leave(address: str) -> None:
+    now = time.monotonic()
+    if now - _left_at.get(address, 0.0) >= MOVE_SECONDS:
+        _left_at[address] = now
+
+
+def _address_of(pool: Any) -> str:
+    options: dict[str, Any] = pool.connection_kwargs
     return str(options["path"]) if "path" in options else f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
 
 

@@ -72,6 +72,10 @@ class Proxy:
         """How many bytes arrived each way so far."""
         return {Towards.SERVER: self._to_server.passed_bytes, Towards.CLIENT: self._to_client.passed_bytes}
 
+    def lead_to(self, target: str) -> None:
+        """New connections go to the address of this URL from now on; those that are there go on to where they led."""
+        self._parts = urlsplit(target)
+
     def heal(self) -> None:
         """Bytes pass, and new connections are taken."""
         self._switch(Way())

@@ -4,7 +4,6 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from itertools import count
 
 from operations.errors import ActUnconfirmed, NotFoldedYet
 from operations.looking import command_that_shows
@@ -81,16 +80,16 @@ class Connection:
         """
         await self.join()
         event, clock = new_event(data, subject=subject, source=SOURCE, owner=owner), asyncio.get_running_loop().time
-        until = clock() + self._append_seconds
-        for tries in count(1):
+        until, tries = clock() + self._append_seconds, 0
+        while True:
             try:
                 return await self.log.append(event)
             except LogUnavailable as error:
+                tries += 1
                 pause_seconds = PAUSES.pause_seconds(tries, random.random())  # noqa: S311 - jitter
                 if clock() + pause_seconds >= until:
                     raise _unconfirmed(data, error) from error
             await asyncio.sleep(pause_seconds)
-        raise AssertionError
 
     async def folded(self, *appended: Appended) -> None:
         """Return once the read model shows all that was appended. Raises `NotFoldedYet`."""

@@ -109,7 +109,7 @@ async def history(database: Database, letter: Letter) -> History:
 
 
 async def redrive(connection: Connection, letter: Letter, *, by: str) -> Decision:
-    """Let its group handle it again. Raises `ActRefused` where it is not open, `LogUnavailable`, and `NotFoldedYet`."""
+    """Let its group handle it again. Raises `ActRefused` where it is not open, `ActUnconfirmed`, and `NotFoldedYet`."""
     await _require_open(connection, letter)
     await connection.folded(await _ask_again(connection, letter, by))
     return await _redriven(connection, letter)
@@ -119,7 +119,7 @@ async def redrive_each(connection: Connection, asked: Iterable[Letter], *, by: s
     """
     Let the groups handle these again, the oldest first, so that no newer reply goes out before an older one.
 
-    What somebody else decided meanwhile is left alone. Raises `LogUnavailable` and `NotFoldedYet`; what was written by then
+    What somebody else decided meanwhile is left alone. Raises `ActUnconfirmed` and `NotFoldedYet`; what was written by then
     counts.
     """
     in_order = sorted(asked, key=lambda letter: (letter.at, letter.event))
@@ -131,7 +131,7 @@ async def redrive_each(connection: Connection, asked: Iterable[Letter], *, by: s
 
 
 async def discard(connection: Connection, letter: Letter, *, by: str, reason: str | None = None) -> Decision:
-    """Decide that nothing will be done about it. Raises `ActRefused`, `LogUnavailable`, and `NotFoldedYet`."""
+    """Decide that nothing will be done about it. Raises `ActRefused`, `ActUnconfirmed`, and `NotFoldedYet`."""
     await _require_open(connection, letter)
     decision = DeadLetterDiscarded(event=letter.event, group=letter.group, by=by, reason=reason)
     await connection.folded(await connection.append(decision, subject=letter.thread, owner=letter.owner))

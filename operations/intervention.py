@@ -35,8 +35,8 @@ async def take(connection: Connection, conversation: Listed, *, by: str) -> Act:
     """
     A person answers from here on, and the AI is silent: also with a reply that it has not begun to say.
 
-    Every act here raises `ActRefused`, `ActLapsed`, `LogUnavailable`, `ReadModelUnavailable`, and `NotFoldedYet` where it counts
-    and nobody has seen it yet.
+    Every act here raises `ActRefused`, `ActLapsed`, `LogUnavailable`, `ReadModelUnavailable`, `ActUnconfirmed` where nobody knows
+    whether it counts, and `NotFoldedYet` where it does and nobody has seen it yet.
     """
     return await _take(
         connection, conversation, lambda view: why_not_take(view.state, conversation.id, conversation.closer, by=by), by=by

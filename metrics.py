@@ -212,7 +212,7 @@ IN_FLIGHT = _gauge(
 READ_AGE_SECONDS = _gauge(
     "prosa_read_age_seconds",
     "seconds",
-    "Since the group last read the log; absent where the worker owns no partition.",
+    "Since the group last read the log, or gained its first partition; absent where the worker owns none.",
     HANDLERS,
     group=GROUPS,
 )

@@ -73,8 +73,9 @@ class Proxy:
         return {Towards.SERVER: self._to_server.passed_bytes, Towards.CLIENT: self._to_client.passed_bytes}
 
     def lead_to(self, target: str) -> None:
-        """New connections go to the address of this URL from now on; those that are there go on to where they led."""
-        self._parts = urlsplit(target)
+        """New connections go to the address of this URL from now on; those that are there stay where they led."""
+        user, at, _ = self._parts.netloc.rpartition("@")
+        self._parts = self._parts._replace(netloc=f"{user}{at}{urlsplit(target).netloc.rpartition('@')[2]}")
 
     def heal(self) -> None:
         """Bytes pass, and new connections are taken."""

@@ -1,5 +1,7 @@
-"""A real failover: the primary is killed, and a replica that lagged takes its place under the same address."""
+"""A real failover: a replica takes the place of its primary, which was killed or follows it now, under the same address."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,15 +11,21 @@ from redis.asyncio import Redis
 
 from simulator.servers import EmbeddedValkey, free_port
 from streams.engines.redis_connection import Client
+from streams.engines.redis_log import RedisEventLog
+from streams.engines.redis_ownership import RedisOwnership
 from streams.envelope import encode
-from streams.errors import CheckpointAhead
+from streams.errors import CheckpointAhead, LogUnavailable
 from tests.harness.own_servers import kill
 from tests.harness.proxy import Proxy
 from tests.operations.damaged_log import a_damaged_log
 from tests.projections.read_model import PARTITIONS
 from tests.streams.conftest import eventually
+from tests.streams.test_conformance import event
+from tests.webhook.posts import message
+from tests.webhook.serving import door_on, serving
 
 MILLISECONDS = 5000
+AT_ONCE = 8
 
 
 @dataclass
@@ -45,12 +53,24 @@ class Pair:
     async def fail_over(self) -> Proxy:
         """The primary ends and does not come back; the replica takes writes, where the primary's clients look for it."""
         await kill(self.primary)
-        async with self._replica() as replica:
-            await replica.replicaof("NO", "ONE")
-            await replica.config_set("requirepass", self.primary.directory.password)
+        await self._promote()
         front = Proxy(self.replica.url)
         front.port = self.primary.port
         return front
+
+    async def hand_over(self, front: Proxy) -> None:
+        """Both live on, the primary as the replica; who connects to `front` finds the new one, who is connected stays."""
+        assert await self.is_level()
+        await self._promote()
+        async with Redis.from_url(self.primary.url) as primary:
+            await primary.config_set("masterauth", self.primary.directory.password)
+            await primary.replicaof("127.0.0.1", self.replica.port)
+        front.lead_to(self.replica.url)
+
+    async def _promote(self) -> None:
+        async with self._replica() as replica:
+            await replica.replicaof("NO", "ONE")
+            await replica.config_set("requirepass", self.primary.directory.password)
 
     def _replica(self) -> Client:
         return Redis.from_url(self.replica.url)
@@ -118,3 +138,43 @@ async def test_what_nobody_had_folded_is_gone_with_the_primary_and_nothing_else_
             await log.assert_whole()
             standing = [record.value for partition in range(PARTITIONS) for record in await log.records(partition)]
             assert not {encode(event) for event in lost} & set(standing)
+
+
+async def test_a_planned_failover_is_a_pause_though_the_old_primary_lives_on_and_keeps_its_clients(pair: Pair) -> None:
+    async with Proxy(pair.primary.url) as front:
+        log, of_door = (RedisEventLog(front.url, partitions=PARTITIONS) for _ in range(2))
+        ownership = RedisOwnership(front.url, partitions=PARTITIONS, lease_seconds=4.0)
+
+        async def can_append() -> bool:
+            try:
+                await asyncio.gather(*(log.append(event()) for _ in range(AT_ONCE)))
+            except LogUnavailable:
+                return False
+            return True
+
+        async with serving(door_on(of_door)) as client:
+
+            async def posts_are_taken() -> bool:
+                answers = await asyncio.gather(*(client.post(message()) for _ in range(AT_ONCE)))
+                return {answer.status for answer in answers} == {200}
+
+            await log.start()
+            await ownership.start()
+            await eventually(lambda: len(ownership.owned) == PARTITIONS)
+            assert await can_append()
+            assert await posts_are_taken()
+            before = await log.heads()
+            await log.read(before, limit=1)
+
+            await pair.hand_over(front)
+            moment = time.monotonic()
+
+            await eventually(posts_are_taken)
+            await eventually(can_append)
+            await eventually(lambda: ownership.seconds_since_renewal < time.monotonic() - moment)
+            assert len(ownership.owned) == PARTITIONS
+            last = await log.append(event())
+            found = await log.read({last.partition: last.position - 1}, limit=1)
+            assert [record.position for record in found] == [last.position], "it is read where it was written"
+        await ownership.stop()
+        await log.close()

@@ -53,8 +53,9 @@ class CallTwilio:
     """
     Calls only while the lease outlives the call, and only within `lease_seconds` of the start of the attempt.
 
-    So whoever finds that start without an outcome knows from its date when the call has ended at the latest. An attempt is one
-    call: before a pause it is given up, so that nothing is held meanwhile, and after it all is decided anew.
+    So whoever finds that start without an outcome knows from its date when the call has ended at the latest, and when its last
+    byte was sent. An attempt is one call: before a pause it is given up, so that nothing is held meanwhile, and after it all is
+    decided anew.
     """
 
     def __init__(

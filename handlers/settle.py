@@ -60,10 +60,10 @@ class Settler:
     Looks for proof until there is some, or until absence may count.
 
     `grace_seconds` must cover how late the call may have begun, how long it may have taken, and how long Twilio may need to list
-    a message. Absence counts only when it is over on two clocks: on the log's, without any development offset, since the append
-    time of the attempt's start; and on our own monotonic one, since this process first looked for this attempt. The log's alone
-    may be set forward, and with it goes every lease at once: who takes over then has waited for nothing, and the call may yet
-    begin.
+    a message, which includes how long the request may lie in the network. Absence counts only when it is over on two clocks: on
+    the log's, without any development offset, since the append time of the attempt's start; and on our own monotonic one, since
+    this process first looked for this attempt. The log's alone may be set forward, and with it goes every lease at once: who
+    takes over then has waited for nothing, and the call may yet begin.
 
     While Twilio lists nothing, one thread asks for all, with growing pauses; what callbacks tell is seen all the same. So it is
     while it lets our account list nothing: nothing is lost by waiting until an operator has mended that. Where it refuses for one

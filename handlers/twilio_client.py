@@ -4,7 +4,8 @@ Our few calls to Twilio, each made once.
 Twilio's own asynchronous client ignores its timeout and posts again after a 5xx, which sends a message twice; so these calls are
 made here. Nothing is retried, no redirect is followed, and each call has one deadline for all of it. Every call opens its own
 connection: on a kept one, a reset that comes because the server closed it meanwhile looks like one that comes after the server
-took the message, and each of these would have to be settled. On a fresh one, what fails before it stands was never sent.
+took the message, and each of these would have to be settled. On a fresh one, what fails before it stands was never sent. And
+its connection ends with the call, so that nothing of it is sent later.
 
     TwilioUnavailable (TransientError)   no complete answer, or not now
     └── CircularList                     a list leads back to a page of itself
@@ -67,7 +68,7 @@ class TwilioClient:
 
     @property
     def timeout_seconds(self) -> float:
-        """After this a call has ended, one way or another."""
+        """After this a call has ended, one way or another, and no byte of it is sent any more."""
         return self._timeout_seconds
 
     async def __aenter__(self) -> Self:

@@ -69,8 +69,8 @@ async def _unanswered(event_log: EventLog, database: Database) -> list[str]:
 
 
 async def _log_away(event_log: EventLog) -> list[str]:
-    problem = await _problem_of(event_log.time_ms)
-    return [f"the log does not answer ({problem}); check REDIS_URL and the server behind it"] if problem else []
+    problem = await _problem_of(event_log.require_writable)
+    return [f"the log cannot be used ({problem}); check REDIS_URL and the server behind it"] if problem else []
 
 
 async def _postgres_away(database: Database) -> list[str]:

@@ -119,6 +119,9 @@ class EventLog(Protocol):
         again is harmless by the rules of the fold. After `PositionOverflow` it does not.
         """
 
+    async def require_writable(self) -> None:
+        """Raise `LogUnavailable` where an append would be refused now. It asks as an append does, and changes nothing."""
+
     async def read(self, after: Mapping[int, int], *, limit: int, wait_seconds: float = 0.0) -> Sequence[Record]:
         """
         The entries after the given positions: per partition at most `limit`, in order.

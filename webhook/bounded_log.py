@@ -39,9 +39,9 @@ class BoundedLog:
         return await self._bounded(self._append(event))
 
     async def problems(self) -> list[str]:
-        """What keeps the log from taking events now: it must be verified, and answer within the limit."""
+        """What keeps the log from taking events now: it must be verified, and refuse none within the limit."""
         try:
-            await self._bounded(self._time_ms())
+            await self._bounded(self._require_writable())
         except TransientError as error:
             return [f"the log cannot be used ({error}); check REDIS_URL and the server behind it"]
         return []
@@ -63,9 +63,9 @@ class BoundedLog:
         await self._start()
         return await self._log.append(event)
 
-    async def _time_ms(self) -> int:
+    async def _require_writable(self) -> None:
         await self._start()
-        return await self._log.time_ms()
+        await self._log.require_writable()
 
     async def _bounded(self, work: Awaitable[Result]) -> Result:
         try:

@@ -48,6 +48,9 @@ class MemoryEventLog:
     async def append(self, event: Event) -> Appended:
         return self.append_bytes(partition_of_subject(event.subject, self.partitions), encode(event))
 
+    async def require_writable(self) -> None:
+        pass
+
     def append_bytes(self, partition: int, value: bytes) -> Appended:
         """Add what may be no event at all."""
         position = self._next_position(partition)

@@ -2,6 +2,8 @@
 
 META_KEY = "prosa:meta"
 FIELD = b"event"
+NO_STREAM = "prosa:log:none"
+"""The key of a stream that nobody ever makes: an append to it is refused like any other, and else changes nothing."""
 FIRST_EPOCH = 1
 
 

@@ -8,7 +8,7 @@ from structlog import get_logger
 from streams.engines.redis_agreement import disagreements_of
 from streams.engines.redis_connection import connect, unavailable_on_failure
 from streams.engines.redis_generations import Generations
-from streams.engines.redis_keys import FIELD, FIRST_EPOCH, META_KEY, stream_key
+from streams.engines.redis_keys import FIELD, FIRST_EPOCH, META_KEY, NO_STREAM, stream_key
 from streams.engines.redis_leases import holders_of
 from streams.engines.redis_marks import RedisMarks
 from streams.engines.redis_reading import heads_of, records_after
@@ -100,6 +100,10 @@ class RedisEventLog:
         except PositionOverflow:
             await self._commands.xdel(stream_key(partition, epoch), entry_id)
             raise
+
+    async def require_writable(self) -> None:
+        with unavailable_on_failure(self._commands):
+            await self._commands.execute_command("XADD", NO_STREAM, "NOMKSTREAM", "*", FIELD, b"")
 
     async def read(self, after: Mapping[int, int], *, limit: int, wait_seconds: float = 0.0) -> Sequence[Record]:
         if not after:

@@ -16,6 +16,7 @@ from streams.events import MessageStatusChanged
 from streams.log import Record
 from streams.ownership import exit_at_once
 from tests.handlers.world import eventually, thread_of
+from tests.harness.valkey_faults import out_of_memory
 
 
 @pytest.fixture
@@ -82,6 +83,15 @@ async def test_a_worker_is_not_ready_when_a_group_does_not_read(settings: Settin
         monkeypatch.setattr(readiness, "SILENT_SECONDS", 1.5)
         await groups.responding.stop()
         await has_problems(groups, "responder does not read")
+
+
+async def test_a_worker_is_not_ready_while_the_log_takes_nothing_though_it_is_read(settings: Settings) -> None:
+    """At once, and not only when its leases lapse."""
+    url = settings.redis_url.get_secret_value()
+    async with working(settings) as groups:
+        async with out_of_memory(url):
+            await has_problems(groups, "the log cannot be used (OOM: ")
+        await has_problems(groups)
 
 
 async def test_a_worker_without_partitions_is_ready_though_nothing_is_read(settings: Settings) -> None:

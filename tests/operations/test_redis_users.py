@@ -69,6 +69,7 @@ async def test_webhook_handlers_clock_and_repair_need_no_more(
         async with running(build_app(settings), build_clock(settings)):
             await eventually(lambda: listing.sent, within_seconds=30)
             assert (await client.post(message())).status == 200
+            assert (await client.get("/health/ready")).status == 200
         await lose_everything(administrator)
         assert (await client.post(message(Body="onto an emptied log"))).status == 200
         await repaired(settings)

@@ -116,6 +116,13 @@ async def test_bytes_that_are_no_event_are_read_like_any_other(engine: Engine) -
     assert record.value == b"\xff\x00 nonsense"
 
 
+async def test_to_ask_whether_it_takes_events_leaves_the_log_as_it_was(engine: Engine) -> None:
+    await engine.log.append(event())
+    before = await everything(engine.log)
+    await engine.log.require_writable()
+    assert await everything(engine.log) == before
+
+
 async def test_append_time_is_the_clock_of_the_log(engine: Engine) -> None:
     before = await engine.log.time_ms()
     await engine.log.append(event())

@@ -1,12 +1,13 @@
 """How we talk to Redis: a task that is cancelled ends at whatever step it is, and who is refused by a replica asks anew."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
 import uvloop
 
+from simulator.servers import EmbeddedValkey, free_port
 from streams.cancellation import end
 from streams.engines import redis_connection
 from streams.engines.redis_connection import Client, connect, unavailable_on_failure
@@ -63,20 +64,29 @@ def test_a_connection_that_was_reset_is_told_as_unavailable(
     run(ask_while_it_is_reset())
 
 
+@pytest.fixture(scope="module")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]:
+    """A server that may refuse everybody."""
+    server = EmbeddedValkey(tmp_path_factory.mktemp("refusing") / "valkey", free_port())
+    server.start()
+    yield server
+    server.stop()
+
+
 async def refused(client: Client, code: str) -> None:
     with pytest.raises(LogUnavailable, match=code), unavailable_on_failure(client):
         await client.set("anything", 1)
 
 
 async def test_who_is_refused_by_a_replica_asks_the_address_anew_and_so_does_everybody_of_the_process(
-    redis_url: str, monkeypatch: pytest.MonkeyPatch
+    valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once only in a while: where the address leads to a replica for hours, connections are not opened for each command."""
     monkeypatch.setattr(redis_connection, "_left_at", {})
     monkeypatch.setattr(redis_connection, "MOVE_SECONDS", 3600.0)
-    writer, reader = (connect(redis_url, connections=1, timeout_seconds=5) for _ in range(2))
+    writer, reader = (connect(valkey.url, connections=1, timeout_seconds=5) for _ in range(2))
     first = [await client.client_id() for client in (writer, reader)]
-    async with readonly(redis_url):
+    async with readonly(valkey.url):
         await refused(writer, "READONLY")
         anew = [await client.client_id() for client in (writer, reader)]
         assert set(anew).isdisjoint(first)
@@ -87,28 +97,28 @@ async def test_who_is_refused_by_a_replica_asks_the_address_anew_and_so_does_eve
 
 
 async def test_a_command_in_flight_is_not_disturbed_when_the_address_is_left(
-    redis_url: str, monkeypatch: pytest.MonkeyPatch
+    valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_connection, "_left_at", {})
-    client = connect(redis_url, connections=2, timeout_seconds=5)
+    client = connect(valkey.url, connections=2, timeout_seconds=5)
     in_flight = asyncio.create_task(client.execute_command("XREAD", "BLOCK", 4000, "STREAMS", "nothing", "$"))
 
     async def is_blocked() -> bool:
         return bool((await client.info("clients"))["blocked_clients"])
 
     await eventually(is_blocked)
-    async with no_replicas(redis_url):
+    async with no_replicas(valkey.url):
         await refused(client, "NOREPLICAS")
     await client.xadd("nothing", {"any": "thing"})
     assert await in_flight, "the answer came on its own connection"
     await client.aclose()
 
 
-async def test_the_right_server_that_cannot_write_is_not_left(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_right_server_that_cannot_write_is_not_left(valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_connection, "_left_at", {})
-    client = connect(redis_url, connections=1, timeout_seconds=5)
+    client = connect(valkey.url, connections=1, timeout_seconds=5)
     first = await client.client_id()
-    async with out_of_memory(redis_url):
+    async with out_of_memory(valkey.url):
         await refused(client, "OOM")
         assert await client.client_id() == first
     await client.aclose()

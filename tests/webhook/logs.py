@@ -42,9 +42,8 @@ class FaultyLog(MemoryEventLog):
             await asyncio.Event().wait()
         return appended
 
-    async def time_ms(self) -> int:
+    async def require_writable(self) -> None:
         await self._answer()
-        return await super().time_ms()
 
     async def _answer(self) -> None:
         await asyncio.sleep(0)

@@ -69,6 +69,7 @@ async def test_a_signal_while_it_starts_stops_it(moment: str, dev: Prosa) -> Non
     assert dev.output.splitlines()[-1].startswith("Stopped")
 
 
+@pytest.mark.alone
 async def test_a_second_signal_does_not_wait_for_a_worker_that_hangs(dev: Prosa) -> None:
     await dev.start()
     os.kill(dev.worker_pids()[0], signal.SIGSTOP)

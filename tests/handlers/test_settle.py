@@ -97,7 +97,7 @@ async def test_who_wakes_up_when_its_send_was_told_unconfirmed_takes_nothing_bac
     await send(successor, written)
     await send(successor, await world.answered(ANA, "Newer.", reply="r2"))
     may_wake_up.set()
-    await asyncio.wait_for(sleeper, 10)
+    await asyncio.wait_for(sleeper, 30)
     assert await world.facts(ANA, "send.cancelled")
     assert (await world.reply(ANA)).status is ReplyStatus.UNCONFIRMED
     assert await world.rows("SELECT 1 FROM dead_letters") == []
@@ -120,7 +120,7 @@ async def test_a_callback_ends_the_search(world: World) -> None:
     settling = asyncio.create_task(send(world.sender(grace_seconds=60.0), written))
     await eventually(lambda: world.twilio.listings)
     await world.status(ANA, "SM7", "sent", attempt="a1")
-    await asyncio.wait_for(settling, 5)
+    await asyncio.wait_for(settling, 30)
     assert world.twilio.calls == []
     assert await attempts(world) == [("a1", "sent")]
 
@@ -130,7 +130,7 @@ async def test_what_another_owner_records_ends_the_search(world: World) -> None:
     settling = asyncio.create_task(send(world.sender(grace_seconds=60.0), written))
     await eventually(lambda: world.twilio.listings)
     await world.append(MessageSent(reply="r1", part=0, attempt="a1", sid="SM7"), ANA)
-    await asyncio.wait_for(settling, 5)
+    await asyncio.wait_for(settling, 30)
     assert world.twilio.calls == []
 
 
@@ -313,7 +313,7 @@ async def test_what_an_operator_must_mend_pauses_the_group_and_is_waited_for(
         assert setting in breaker.reason
         assert [outcome for _, outcome in await attempts(world)] == [None]
         twilio.listing_faults.clear()
-        await asyncio.wait_for(sending, 10)
+        await asyncio.wait_for(sending, 30)
     assert twilio.bodies() == ["Hello.", "World."]
     told = [line["event"] for line in lines if line["event"].startswith(("group", "outage"))]
     assert told == ["group.paused", "outage.begun", "outage.ended", "group.resumed"]
@@ -326,13 +326,13 @@ async def test_where_listing_alone_is_forbidden_others_are_sent_to_all_the_same(
     sender = world.sender(breaker=breaker, grace_seconds=0.01)
     settling = asyncio.create_task(send(sender, written))
     await eventually(lambda: breaker.is_open)
-    await asyncio.wait_for(send(sender, await world.answered(other, "Hi.", reply="r2")), 10)
+    await asyncio.wait_for(send(sender, await world.answered(other, "Hi.", reply="r2")), 30)
     listed = world.twilio.listings
     await eventually(lambda: world.twilio.listings >= listed + 2)
     assert not breaker.is_open
     assert world.twilio.bodies() == ["Hi."]
     world.twilio.listing_faults.clear()
-    await asyncio.wait_for(settling, 10)
+    await asyncio.wait_for(settling, 30)
     assert world.twilio.bodies() == ["Hi.", "Hello."]
 
 
@@ -348,7 +348,7 @@ async def test_an_attempt_that_twilio_never_lists_for_is_left_to_a_person(world:
     assert await attempts(world) == [("a1", None)], "a callback may still tell"
     with capture_logs() as lines:
         world.clock.pass_on(60_001)
-        await asyncio.wait_for(settling, 10)
+        await asyncio.wait_for(settling, 30)
     assert (await world.reply(ANA)).status is ReplyStatus.UNCONFIRMED
     assert world.twilio.calls == []
     assert not breaker.is_open
@@ -417,7 +417,7 @@ async def test_who_takes_up_a_search_again_does_not_begin_to_wait_anew(world: Wo
     settling.cancel()
     await asyncio.wait([settling])
     world.clock.pass_on(60_001)
-    await asyncio.wait_for(send(sender, written), 10)
+    await asyncio.wait_for(send(sender, written), 30)
     assert world.twilio.bodies() == ["Hello."]
 
 
@@ -498,10 +498,10 @@ async def test_a_listing_that_is_refused_for_one_contact_holds_up_no_other(world
     sender = world.sender(twilio=twilio, grace_seconds=60.0)
     stuck = asyncio.create_task(send(sender, written))
     await eventually(lambda: twilio.listings >= 2)
-    await asyncio.wait_for(send(sender, await world.answered(other, "Hi.", reply="r2")), 2)
+    await asyncio.wait_for(send(sender, await world.answered(other, "Hi.", reply="r2")), 30)
     assert twilio.bodies() == ["Hi."]
     await world.status(ANA, "SM7", "sent", attempt="a1")
-    await asyncio.wait_for(stuck, 2)
+    await asyncio.wait_for(stuck, 30)
 
 
 async def test_a_callback_ends_the_search_though_twilio_lists_nothing(world: World) -> None:
@@ -510,5 +510,5 @@ async def test_a_callback_ends_the_search_though_twilio_lists_nothing(world: Wor
     settling = asyncio.create_task(send(world.sender(grace_seconds=60.0), written))
     await eventually(lambda: world.twilio.listings >= 3)
     await world.status(ANA, "SM7", "sent", attempt="a1")
-    await asyncio.wait_for(settling, 2)
+    await asyncio.wait_for(settling, 30)
     assert world.twilio.calls == []

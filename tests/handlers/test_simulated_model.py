@@ -1,8 +1,8 @@
 """A whole turn against the simulated model, which fails in every way: each fault is bounded, typed, and survived."""
 
-import time
+import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import pytest_asyncio
@@ -23,6 +23,9 @@ REQUEST_SECONDS = 0.4
 LIMITS = TurnLimits(RetryPolicy(base_seconds=0.05, max_seconds=0.2), REQUEST_SECONDS, turn_timeout_seconds=1.6)
 MOST_ROUNDS = 20
 """The pauses are no shorter than 25, 50 and then 100 ms, so that no more fit into the turn."""
+
+ENDS_WITHIN_SECONDS = 30.0
+"""Else it does not end at all."""
 
 QUESTION = Question("ours|theirs", (Turn("contact", "Is it open?"), Turn("assistant", "Yes.")), ("Two places", "At eight"))
 ALWAYS = 1_000_000
@@ -127,15 +130,14 @@ async def test_a_fault_that_passes_is_survived(bench: Bench, fault: ModelFault) 
 )
 async def test_a_fault_that_stays_ends_in_a_failed_turn(bench: Bench, fault: ModelFault, error: str) -> None:
     await bench.stand_in.break_down(model={fault: ALWAYS, "retry_after_seconds": 0})
-    began = time.monotonic()
     with pytest.raises(TurnFailed, match=error) as failed:
-        await bench.turn()
-    assert time.monotonic() - began < LIMITS.turn_timeout_seconds + 0.5
+        await asyncio.wait_for(bench.turn(), ENDS_WITHIN_SECONDS)
     assert 2 <= failed.value.attempts <= MOST_ROUNDS
     assert await bench.calls() <= 2 * failed.value.attempts, "at most once more without tools"
     assert not any(text in str(failed.value) for text in QUESTION.unanswered)
 
 
+@pytest.mark.alone
 async def test_a_model_that_says_when_to_come_back_is_left_alone_until_then(bench: Bench) -> None:
     await bench.stand_in.break_down(model={"429": ALWAYS, "retry_after_seconds": 1})
     with pytest.raises(TurnFailed) as failed:
@@ -147,13 +149,13 @@ async def test_a_model_that_says_when_to_come_back_is_left_alone_until_then(benc
 
 async def test_a_model_that_says_never_ends_the_turn_at_once(bench: Bench) -> None:
     await bench.stand_in.break_down(model={"429": ALWAYS, "retry_after_seconds": 3600})
-    began = time.monotonic()
+    patient = replace(LIMITS, turn_timeout_seconds=3000.0)
     with pytest.raises(TurnFailed):
-        await bench.turn()
-    assert time.monotonic() - began < 1.0
+        await asyncio.wait_for(answer_with_retries([bench.model], QUESTION, limits=patient), ENDS_WITHIN_SECONDS)
     assert await bench.calls() == 1
 
 
+@pytest.mark.alone
 async def test_a_call_that_hangs_ends_by_its_own_deadline(bench: Bench) -> None:
     await bench.stand_in.break_down(model={"hang": 1})
     await bench.turn()

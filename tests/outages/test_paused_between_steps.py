@@ -8,6 +8,8 @@ from tests.outages.pauses import POINTS, pause, two_workers
 from tests.outages.stopping_points import StoppingPoints
 from tests.outages.system import Program, System
 
+pytestmark = pytest.mark.alone
+
 PAUSE_SECONDS = 4.0
 """Twice the lease; `python -m tests.outages.figures pauses` has longer ones."""
 

@@ -94,6 +94,7 @@ async def test_a_wire_that_hangs_is_an_outage_and_ends_with_it(read_model_url: s
         await database.close()
 
 
+@pytest.mark.alone
 async def test_a_connection_that_fell_silent_is_given_up_soon(read_model_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit of a command is for a slow one; a silent connection costs the short limit, and that once."""
     monkeypatch.setattr(database_module, "SILENCE_TIMEOUT_SECONDS", 1.5)

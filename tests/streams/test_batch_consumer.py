@@ -6,6 +6,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+import pytest
+
+from streams import reader
 from streams.consumer import BatchConsumer
 from streams.engines.memory import MemoryOwnership
 from streams.envelope import decode
@@ -91,20 +94,21 @@ async def test_a_drain_waits_for_the_batch_in_hand_no_longer_than_its_limit(engi
     await consumer.start(projection.project)
     ownership.gain(0)
     await eventually(lambda: projection.begun == 1)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         await consumer.stop()
     assert projection.bodies == []
 
 
 async def test_without_partitions_nothing_is_read_and_nobody_claims_it(engine: Engine) -> None:
     async with running(engine, Projection(), owned=()) as idle:
-        await asyncio.wait_for(engine.log.read({}, limit=1, wait_seconds=0.1), 2)
+        await asyncio.wait_for(engine.log.read({}, limit=1, wait_seconds=0.1), 30)
         assert idle.consumer.seconds_since_read == float("inf")
 
 
 async def test_the_silence_of_the_consumer_counts_from_the_first_partition_that_it_gained(engine: Engine) -> None:
+    began = time.monotonic()
     async with running(engine, Projection(), owned=(0,)) as reading:
-        assert reading.consumer.seconds_since_read < 0.2
+        assert reading.consumer.seconds_since_read <= time.monotonic() - began
         await eventually(lambda: reading.consumer.seconds_since_read > 0.2)
         reading.ownership.gain(1)
         assert reading.consumer.seconds_since_read > 0.2
@@ -126,6 +130,7 @@ async def test_a_batch_is_bounded_over_all_partitions(engine: Engine) -> None:
     assert max(len(batch) for batch in projection.batches) <= 8
 
 
+@pytest.mark.alone
 async def test_a_new_entry_is_handed_over_at_once(engine: Engine) -> None:
     projection = Projection()
     delays = []
@@ -147,14 +152,16 @@ async def test_after_a_failure_the_positions_are_asked_for_again_and_nothing_is_
     assert len(projection.asked) == 3
 
 
-async def test_a_partition_that_was_gained_joins_within_a_moment(engine: Engine) -> None:
+async def test_a_partition_that_was_gained_joins_at_once(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read that finds nothing would last for ever."""
+    monkeypatch.setattr(reader, "WAIT_SECONDS", 3600.0)
     await write(engine, thread_in(1), "waiting")
     projection = Projection()
     async with running(engine, projection, owned=(0,)) as started:
         await write(engine, thread_in(0), "first")
         await eventually(lambda: projection.bodies == ["first"])
         started.ownership.gain(1)
-        await eventually(lambda: projection.bodies == ["first", "waiting"], within_seconds=0.5)
+        await eventually(lambda: projection.bodies == ["first", "waiting"])
 
 
 async def test_a_partition_that_was_lost_leaves_at_once_and_comes_back_from_where_it_stands(engine: Engine) -> None:

@@ -113,6 +113,7 @@ def no_partition_twice(*members: Member) -> bool:
     return len(owned) == len(set(owned))
 
 
+@pytest.mark.alone
 async def test_a_single_process_owns_everything_at_once(members: Members) -> None:
     one = await members.join()
     await eventually(lambda: one.count == PARTITIONS, within_seconds=1)

@@ -78,6 +78,7 @@ COSTLY = {
 }
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("body", COSTLY.values(), ids=COSTLY.keys())
 def test_no_body_that_passes_the_limit_costs_much_time(body: bytes) -> None:
     """Processor time, so that a busy machine does not count."""

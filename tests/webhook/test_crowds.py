@@ -61,6 +61,7 @@ async def dribble(client: Client, first: bytes) -> float:
     return time.monotonic() - begun
 
 
+@pytest.mark.alone
 async def test_five_hundred_slow_clients_are_shown_out_and_the_others_answered_meanwhile(webhook: tuple[int, Client]) -> None:
     """Half of them are slow with their headers, half with the body."""
     _, client = webhook
@@ -88,7 +89,7 @@ async def test_big_bodies_cost_little_memory(webhook: tuple[int, Client]) -> Non
     answers = await asyncio.gather(*(client.request("POST", MESSAGES_PATH, b"x" * BIG_BYTES) for _ in range(BIG_BODIES)))
     assert {answer.status for answer in answers} == {413}
     assert peak_kib(pid) - before < MOST_GROWTH_KIB + BIG_BODIES * MOST_IN_FLIGHT_KIB
-    assert await seconds_of(client) < 1
+    assert await seconds_of(client) < TWILIO_SECONDS
 
 
 def peak_kib(pid: int) -> int:
@@ -97,11 +98,13 @@ def peak_kib(pid: int) -> int:
     return int(line.split()[1])
 
 
+@pytest.mark.alone
 async def test_without_postgres_and_without_a_model_a_message_is_taken_at_once(webhook: tuple[int, Client]) -> None:
     _, client = webhook
     assert max([await seconds_of(client) for _ in range(20)]) < 1
 
 
+@pytest.mark.alone
 async def test_a_log_that_answers_after_seconds_gets_503_told_in_time(tmp_path: Path, redis_url: str) -> None:
     async with Proxy(redis_url) as proxy:
         settings = {"REDIS_URL": proxy.url, "PUBLIC_BASE_URL": BASE_URL, "LOG_LEVEL": "ERROR"}
@@ -115,6 +118,7 @@ async def test_a_log_that_answers_after_seconds_gets_503_told_in_time(tmp_path: 
             assert time.monotonic() - asked < SLOW_LOG_SECONDS
 
 
+@pytest.mark.alone
 async def test_the_slowest_client_and_the_slowest_log_together_stay_below_twilios_patience() -> None:
     """Headers at their deadline, the body at its own, and a log that never answers."""
     limits, usual = Limits(receive_seconds=0.5, append_seconds=0.5), Limits()

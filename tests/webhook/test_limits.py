@@ -191,6 +191,7 @@ async def test_a_connection_in_use_outlives_the_deadline(client: Client) -> None
             assert b"ok" in await reader.readuntil(b"}")
 
 
+@pytest.mark.alone
 async def test_slow_clients_do_not_starve_good_ones(client: Client, event_log: FaultyLog) -> None:
     begun = [head()[:-2], head("content-length: 100") + b"B"]
 

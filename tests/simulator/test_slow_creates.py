@@ -18,7 +18,7 @@ async def accepted(stand_in: StandIn) -> list[str]:
 
 async def has_arrived(stand_in: StandIn, fault: str) -> bool:
     """Whether a create has used the planned fault up, and so has arrived."""
-    return (await stand_in.control("GET", "faults"))["create"][fault] == 0
+    return bool((await stand_in.control("GET", "faults"))["create"][fault] == 0)
 
 
 @pytest.mark.parametrize("fault", ["slow", "late"])

@@ -22,7 +22,8 @@ def settings_here(data: Path | None) -> Settings:
 
     A directory that is given means the `prosa dev` there. Without one, `REDIS_URL` or `DATABASE_URL` in the environment and
     production, in the environment or in `.env`, mean the system of these settings; else it is that of the `prosa dev` in
-    `.prosa`, where one runs. Where it has stopped, it is still meant unless `.env` names a server: nobody's default address is.
+    `.prosa`, where one runs. Where it has stopped, it is still meant unless `.env` names a server: nobody's default address is,
+    whether it stands there or not. In the environment it is: that is never passed over.
     Raises `ConfigurationError`, `NothingRuns` where nothing runs in the directory that is meant, and `DevelopmentError`.
     """
     return load_settings(**addresses_here(data))
@@ -79,8 +80,10 @@ def _names_a_system() -> bool:
 
 
 def _file_names_a_system() -> bool:
+    """A default that stands there is that of a copied `.env.example`: whoever set nothing would have it, too."""
     settings, _ = read_settings()
-    return not {name.lower() for name in NAMING}.isdisjoint(settings.model_fields_set)
+    fields = {name.lower() for name in NAMING} & settings.model_fields_set
+    return any(getattr(settings, field) != Settings.model_fields[field].default for field in fields)
 
 
 def _say(sentence: str) -> None:

@@ -15,8 +15,8 @@ Directory = Annotated[
     typer.Option(
         "--data",
         help=f"The directory of the prosa dev that is meant. Not given: {DEFAULT_DIRECTORY}, where one runs or has stopped there "
-        "and the environment sets neither REDIS_URL nor DATABASE_URL (where it has stopped, nor does .env), and neither of them "
-        "sets ENVIRONMENT=production.",
+        "and the environment sets neither REDIS_URL nor DATABASE_URL (where it has stopped, nor does .env, but to the default), "
+        "and neither of them sets ENVIRONMENT=production.",
         file_okay=False,
         show_default=False,
     ),

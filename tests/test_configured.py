@@ -3,16 +3,19 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from shutil import copyfile
 
 import pytest
 
 from development.directory import RunDirectory
+from settings import Settings
 from tests.acceptance.running import prosa
 
 OURS, OTHERS = "127.0.0.1:1", "127.0.0.1:2"
 """Nobody listens on either: the complaint tells which one was meant."""
 REDIS = "redis://127.0.0.1:2/0"
 LIST = ("conversations", "list")
+EXAMPLE = Path(__file__).parents[1] / ".env.example"
 
 
 def addresses(place: str) -> dict[str, str]:
@@ -114,6 +117,32 @@ async def test_beside_a_run_that_has_stopped_a_command_says_what_to_start(
     assert code == 1
     assert line.startswith(f"prosa: nothing runs in {stopped.path}; start it with: make run; if it ended because its log lost")
     assert line.endswith("prosa repair")
+
+
+@pytest.mark.parametrize("command", [("status",), LIST, ("migrate",)])
+async def test_a_copy_of_the_example_names_no_other_system_than_the_run_that_has_stopped(
+    command: tuple[str, ...], stopped: RunDirectory
+) -> None:
+    copyfile(EXAMPLE, stopped.path.parent / ".env")
+    code, told = await prosa(*command, directory=stopped.path.parent)
+    assert (code, f"nothing runs in {stopped.path}" in told) == (1, True)
+
+
+async def test_a_copy_of_the_example_means_the_default_addresses_where_nothing_ever_ran(tmp_path: Path) -> None:
+    copyfile(EXAMPLE, tmp_path / ".env")
+    code, told = await prosa("doctor", "--json", directory=tmp_path)
+    assert code == 2
+    assert "127.0.0.1:5432" in told
+    assert "othing runs in" not in told
+
+
+@pytest.mark.parametrize("name", ["REDIS_URL", "DATABASE_URL"])
+async def test_a_default_address_in_the_environment_is_meant_where_the_run_beside_has_stopped(
+    name: str, stopped: RunDirectory
+) -> None:
+    default = Settings.model_fields[name.lower()].default.get_secret_value()
+    code, told = await prosa(*LIST, directory=stopped.path.parent, **{name: default})
+    assert (code, "nothing runs" in told) == (1, False)
 
 
 async def test_beside_a_run_that_has_stopped_the_doctor_says_so_and_looks_at_what_needs_no_server(stopped: RunDirectory) -> None:

@@ -3,12 +3,15 @@
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
+from shutil import copyfile
 
 import pytest
 
 from streams.engines.redis_keys import stream_key
 from tests.acceptance.running import QUICK, STOP_SECONDS, PhoneCompany, Prosa, end, eventually, prosa
 
+EXAMPLE = Path(__file__).parents[2] / ".env.example"
+"""What the README has everybody copy: it names no other system."""
 CONTACTS = [f"whatsapp:+55119444402{number:02}" for number in range(6)]
 
 
@@ -63,6 +66,7 @@ async def test_it_says_what_to_type_and_that_repairs_what_has_stopped(dev: Prosa
     dev.launch()
     assert "prosa repair" in await ends(dev)
 
+    copyfile(EXAMPLE, dev.directory / ".env")
     code, output = await prosa("repair", "--dry-run", "--json", directory=dev.directory)
     assert (code, output.count('"agrees": false')) == (0, 1)
     code, output = await prosa("repair", "--yes", "--data", ".prosa", directory=dev.directory)

@@ -9,12 +9,16 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
+from handlers.processes import build_app, build_clock
+from projections.migrate import migrate
 from simulator.servers import EmbeddedValkey, free_port
 from streams.engines.redis_connection import Client
 from streams.engines.redis_log import RedisEventLog
 from streams.engines.redis_ownership import RedisOwnership
 from streams.envelope import encode
 from streams.errors import CheckpointAhead, LogUnavailable
+from tests.handlers.test_reconciling import clock_settings, running
+from tests.handlers.twilio_list import a_list
 from tests.harness.own_servers import kill
 from tests.harness.proxy import Proxy
 from tests.operations.damaged_log import a_damaged_log
@@ -26,6 +30,7 @@ from tests.webhook.serving import door_on, serving
 
 MILLISECONDS = 5000
 AT_ONCE = 8
+CONTACTS = 10
 
 
 @dataclass
@@ -60,11 +65,13 @@ class Pair:
 
     async def hand_over(self, front: Proxy) -> None:
         """Both live on, the primary as the replica; who connects to `front` finds the new one, who is connected stays."""
-        assert await self.is_level()
-        await self._promote()
         async with Redis.from_url(self.primary.url) as primary:
+            await primary.client_pause(MILLISECONDS, all=False)
+            assert await self.is_level()
+            await self._promote()
             await primary.config_set("masterauth", self.primary.directory.password)
             await primary.replicaof("127.0.0.1", self.replica.port)
+            await primary.client_unpause()
         front.lead_to(self.replica.url)
 
     async def _promote(self) -> None:
@@ -178,3 +185,32 @@ async def test_a_planned_failover_is_a_pause_though_the_old_primary_lives_on_and
             assert [record.position for record in found] == [last.position], "it is read where it was written"
         await ownership.stop()
         await log.close()
+
+
+async def test_handlers_clock_and_webhook_go_on_after_a_planned_failover_and_each_contact_is_answered_once(
+    pair: Pair, database_url: str
+) -> None:
+    """They write all the while; nothing is started anew."""
+    await asyncio.to_thread(migrate, database_url)
+    async with Proxy(pair.primary.url) as front, a_list() as listing:
+        settings = clock_settings(front.url, database_url, listing, ai_model="offline", lease_seconds=4, reply_quiet_seconds=0)
+        door = door_on(RedisEventLog(front.url, partitions=settings.stream_partitions))
+        async with serving(door) as client, running(build_app(settings), build_clock(settings)):
+
+            async def write(number: int) -> None:
+                contact, sid = f"551190000{number:04}", f"SM{number:032x}"
+                post = message(From=f"whatsapp:+{contact}", WaId=contact, MessageSid=sid, SmsMessageSid=sid, SmsSid=sid)
+
+                async def is_taken() -> bool:
+                    return (await client.post(post)).status == 200
+
+                await eventually(is_taken)
+
+            await asyncio.gather(*map(write, range(CONTACTS)))
+            await eventually(lambda: len(listing.sent) == CONTACTS)
+            writing = asyncio.gather(*map(write, range(CONTACTS, 2 * CONTACTS)))
+            await pair.hand_over(front)
+            await writing
+            await asyncio.gather(*map(write, range(2 * CONTACTS, 3 * CONTACTS)))
+            await eventually(lambda: len(listing.sent) >= 3 * CONTACTS, within_seconds=30)
+        assert len({to for to, _ in listing.sent}) == len(listing.sent) == 3 * CONTACTS

@@ -66,6 +66,16 @@ def main() -> None:
         _complain(f"the simulator does not answer: {error}")
     except OSError as error:
         _complain(str(error))
+    except _driver_refusals() as error:
+        _complain(f"the database: {error}")
+
+
+def _driver_refusals() -> type[Exception]:
+    """What Postgres and its driver say of a value that no column can hold. The driver loads once something has gone wrong."""
+    import asyncpg
+
+    refusal: type[Exception] = asyncpg.DataError
+    return refusal
 
 
 def _require_text(arguments: list[str]) -> None:

@@ -18,7 +18,20 @@ _Result = TypeVar("_Result")
 
 def decider(meaning: str) -> Any:
     """The option that says who decides; by default who is logged in."""
-    return typer.Option("--by", help=meaning, default_factory=getpass.getuser, show_default="your login name")
+    return typer.Option("--by", help=meaning, default_factory=_login_name, show_default="your login name", callback=_some_name)
+
+
+def _login_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # the user of a container may have none
+        return ""
+
+
+def _some_name(by: str) -> str:
+    if not by.strip():
+        raise typer.BadParameter("it is empty, and the log keeps who decides; give a name, such as --by ana", param_hint="--by")
+    return by.strip()
 
 
 By = Annotated[str, decider("Who decides; the log keeps it.")]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
+from commands import numbers
 from commands.acting import By, act_on
 from commands.conversation_view import lines_of, plain_act, plain_delivery, print_act, table_of_conversations, tell_delivery
 from commands.development_options import DATA_DIRECTORY, Directory
@@ -30,8 +31,8 @@ Name = Annotated[str, typer.Argument(metavar="CONVERSATION", help="Its id, the b
 def list_(
     status: Annotated[list[Status] | None, typer.Option("--status", help="Only those; may be given more than once.")] = None,
     owner: Annotated[str | None, typer.Option("--owner", help="Only this tenant's.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="So many on a page.")] = 20,
-    page: Annotated[int, typer.Option(min=1, help="Which page, from 1 on.")] = 1,
+    limit: Annotated[int, numbers.limit("So many on a page.")] = 20,
+    page: numbers.Page = 1,
     as_json: AsJson = False,
     data: Directory = DATA_DIRECTORY,
 ) -> None:
@@ -53,7 +54,7 @@ def list_(
 @conversations.command(epilog="Example: prosa conversations show whatsapp:+5511999990000")
 def show(
     conversation: Name,
-    limit: Annotated[int, typer.Option(min=1, help="The newest so many messages, and as many steps.")] = 20,
+    limit: Annotated[int, numbers.limit("The newest so many messages, and as many steps.")] = 20,
     as_json: AsJson = False,
     data: Directory = DATA_DIRECTORY,
 ) -> None:
@@ -89,7 +90,7 @@ def reply(
     conversation: Name,
     text: Annotated[str, typer.Argument(help="What the contact is to read.")],
     by: By,
-    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait until it has arrived.")] = 10.0,
+    wait: Annotated[float, numbers.seconds("Seconds to wait until it has arrived.")] = 10.0,
     as_json: AsJson = False,
     data: Directory = DATA_DIRECTORY,
 ) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.table import Table
 
+from commands import numbers
 from commands.acting import By, act_on
 from commands.development_options import DATA_DIRECTORY, Directory
 from commands.terminal import AsJson, Complaint, add_row, as_json, console, print_json, print_table, printable, table_of
@@ -28,7 +29,7 @@ _DETAILS = ("by", "error", "attempts", "reason", "code", "part", "attempt", "sid
 def list_(
     everything: Annotated[bool, typer.Option("--all", help="Also those that were redriven, refused or discarded.")] = False,
     group: Group = None,
-    limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 100,
+    limit: Annotated[int, numbers.limit("The newest so many.")] = 100,
     as_json: AsJson = False,
     data: Directory = DATA_DIRECTORY,
 ) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import aiohttp
 import typer
 
+from commands import numbers
 from commands.configured import settings_of_run
 from commands.development_options import DATA_DIRECTORY, Directory
 from commands.terminal import INTERRUPTED, AsJson, Complaint, console, print_json, printable
@@ -36,7 +37,7 @@ def say(
     text: Annotated[str, typer.Argument(help="What the contact writes.")],
     sender: Annotated[str, typer.Option("--from", help="The contact's WhatsApp address.")] = "whatsapp:+5511999990000",
     wait: Annotated[
-        float | None, typer.Option(min=0, help="Seconds to wait for a reply.", show_default="as long as the model may take")
+        float | None, numbers.seconds("Seconds to wait for a reply.", show_default="as long as the model may take")
     ] = None,
     as_json: AsJson = False,
     data: Directory = DATA_DIRECTORY,

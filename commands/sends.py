@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from commands import numbers
 from commands.acting import act_on, decider
 from commands.development_options import DATA_DIRECTORY, Directory
 from commands.terminal import AsJson, add_row, console, print_json, print_table, printable, table_of
@@ -22,8 +23,8 @@ _SHOWN_CHARACTERS = 40
 
 @sends.command("list", epilog="Example: prosa sends list --hours 72")
 def list_(
-    hours: Annotated[float, typer.Option(min=0, help="Rejected ones of the last so many hours.")] = 24,
-    limit: Annotated[int, typer.Option(min=1, help="Of the newest so many replies.")] = 100,
+    hours: Annotated[float, numbers.hours("Rejected ones of the last so many hours.")] = 24,
+    limit: Annotated[int, numbers.limit("Of the newest so many replies.")] = 100,
     as_json: AsJson = False,
     data: Directory = DATA_DIRECTORY,
 ) -> None:

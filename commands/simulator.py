@@ -2,18 +2,15 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from commands import numbers
 from commands.terminal import console
 
 MESSAGES = "/webhooks/twilio/messages"
 DEFAULT_PORT = 9000
-
-
-def _seconds(meaning: str) -> Any:
-    return typer.Option(min=0, metavar="SECONDS", help=meaning)
 
 
 def simulator(
@@ -32,10 +29,10 @@ def simulator(
         list[str] | None, typer.Option("--rewrite", metavar="PUBLIC=LOCAL", help="Post PUBLIC... to LOCAL...; may be repeated.")
     ] = None,
     advanced_opt_out: Annotated[bool, typer.Option("--advanced-opt-out", help="STOP opts a contact out.")] = False,
-    sent_after: Annotated[float, _seconds("From accepted to sent.")] = 0.2,
-    delivered_after: Annotated[float, _seconds("From sent to delivered.")] = 0.3,
-    read_after: Annotated[float, _seconds("From delivered to read.")] = 1.0,
-    window_hours: Annotated[float, typer.Option(min=0, help="How long a contact may be answered freely.")] = 24.0,
+    sent_after: Annotated[float, numbers.seconds("From accepted to sent.", metavar="SECONDS")] = 0.2,
+    delivered_after: Annotated[float, numbers.seconds("From sent to delivered.", metavar="SECONDS")] = 0.3,
+    read_after: Annotated[float, numbers.seconds("From delivered to read.", metavar="SECONDS")] = 1.0,
+    window_hours: Annotated[float, numbers.hours("How long a contact may be answered freely.")] = 24.0,
     seed: Annotated[int, typer.Option(help="Of the faults.")] = 0,
     ledger: Annotated[Path | None, typer.Option(help="The file that brings messages back after a restart.")] = None,
     open_control: Annotated[

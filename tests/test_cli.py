@@ -1,6 +1,7 @@
 """`prosa`: what the commands say, and what they say when something is wrong: one clear line, never a traceback."""
 
 import asyncio
+import getpass
 import json
 import re
 import socket
@@ -94,6 +95,19 @@ def test_subcommands_are_commands_too() -> None:
         (["say", " "], "TEXT"),
         (["say", "Oi", "--from", "+55 11"], "--from"),
         (["say", "Oi", "--wait", "-1"], "--wait"),
+        (["say", "Oi", "--wait", "nan"], "--wait"),
+        (["conversations", "list", "--limit", "99999999999999999999"], "--limit"),
+        (["conversations", "list", "--page", "9999999999999999999"], "--page"),
+        (["conversations", "show", "01KAH3V5T2", "--limit", "9223372036854775808"], "--limit"),
+        (["conversations", "reply", "01KAH3V5T2", "Hello", "--by", "ana", "--wait", "inf"], "--wait"),
+        (["dead-letters", "list", "--limit", "99999999999999999999"], "--limit"),
+        (["sends", "list", "--limit", "99999999999999999999"], "--limit"),
+        (["simulator", "--sent-after", "nan", "--port", "0"], "--sent-after"),
+        *((["sends", "list", "--hours", hours], "--hours") for hours in ("inf", "nan", "1e300")),
+        (["conversations", "take", "01KAH3V5T2", "--by", ""], "--by"),
+        (["conversations", "reply", "01KAH3V5T2", "Hello", "--by", " \t"], "--by"),
+        (["dead-letters", "redrive", "01KAH3V5T2", "--by", ""], "--by"),
+        (["sends", "resolve", "01KAH3V5T2", "--not-sent", "--by", ""], "--by"),
         (["fly"], "fly"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -135,6 +149,28 @@ def test_a_complaint_steers_no_terminal(monkeypatch: pytest.MonkeyPatch, capsys:
     with pytest.raises(SystemExit):
         cli.main()
     assert capsys.readouterr().err == "prosa: no dead letter's event id begins with \ufffd[31mX\ufffd:warning:\n"
+
+
+def test_a_value_that_no_column_holds_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse() -> None:
+        raise asyncpg.DataError("value out of int64 range")
+
+    monkeypatch.setattr(cli, "app", refuse)
+    monkeypatch.setattr(sys, "argv", ["prosa"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert (ended.value.code, capsys.readouterr().err) == (1, "prosa: the database: value out of int64 range\n")
+
+
+def test_who_has_no_login_name_is_asked_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody() -> str:
+        raise KeyError("getpwuid(): uid not found: 12345")
+
+    monkeypatch.setattr(getpass, "getuser", nobody)
+    refused = CliRunner().invoke(app, ["conversations", "take", "01KAH3V5T2"])
+    assert (refused.exit_code, "--by" in refused.output) == (2, True)
 
 
 def test_the_doctor_prints_what_a_server_says_and_does_not_obey_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from commands import numbers
 from streams.engines.redis_log import RedisEventLog
 from streams.partitions import thread_of
 from tests.acceptance.running import PROSA, clean_environment, prosa
@@ -109,6 +110,16 @@ async def test_who_stops_waiting_for_a_reply_is_told_that_it_is_recorded(system:
     process.send_signal(signal.SIGINT)
     _, told = await asyncio.wait_for(process.communicate(), 20)
     assert (process.returncode, "recorded" in told.decode(), "Traceback" in told.decode()) == (130, True, False)
+
+
+async def test_the_largest_numbers_that_are_taken_fit_what_is_reckoned_from_them(terminal: Terminal) -> None:
+    limit, page, hours = str(numbers.MOST_SHOWN), str(numbers.LAST_PAGE), str(numbers.LONGEST_AGO_HOURS)
+    for command in (
+        ("conversations", "list", "--limit", limit, "--page", page),
+        ("dead-letters", "list", "--limit", limit),
+        ("sends", "list", "--limit", limit, "--hours", hours),
+    ):
+        assert (await terminal(*command))[0] == 0
 
 
 async def test_what_is_listed_and_shown_is_there_for_scripts_too(system: System, terminal: Terminal) -> None:

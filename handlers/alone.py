@@ -3,9 +3,9 @@ An event that is handled alone, because workers ended: the log tells when it is 
 
 A start that was not taken back, found by whoever takes over from a worker that ended, tells what that worker was doing. So the
 start is taken back where nothing of the event is executed that could end a worker: while its handler only waits, for minutes
-where Twilio is asked what became of a send, and where its handler leaves it unfinished, because a try failed or because the
-partition is being given back. What cannot be told then is remembered by the process, as long as it lives, and known to the next
-owner from how the partition is taken over.
+where Twilio is asked what became of a send; where its handler leaves it unfinished, because a try failed or because the
+partition is being given back; and where its handler is done with it, since a tick may find it yet again. What cannot be told then
+is remembered by the process, as long as it lives, and known to the next owner from how the partition is taken over.
 """
 
 import asyncio
@@ -22,6 +22,9 @@ from streams.events import AttemptPaused, AttemptStarted
 
 LEAVING_SECONDS = 0.5
 """A handler that is cut off is cut off again after a second. A log that does not answer within this leaves the start standing."""
+
+DONE_SECONDS = 5.0
+"""Nobody cuts off a handler that is done, but other events wait for it. It is finished, whether the log could be told or not."""
 
 
 class Alone:
@@ -45,12 +48,13 @@ class Alone:
         try:
             await self._start()
             yield
+            await self._leave(DONE_SECONDS)
         except TransientError:
-            await self._leave()
+            await self._leave(LEAVING_SECONDS)
             raise
         except asyncio.CancelledError:
             if leaving.is_told():
-                await self._leave()
+                await self._leave(LEAVING_SECONDS)
             raise
         finally:
             _OF_THIS_WORK.reset(token)
@@ -84,9 +88,9 @@ class Alone:
             await self.take_back()
             self._is_in_work = False
 
-    async def _leave(self) -> None:
+    async def _leave(self, within_seconds: float) -> None:
         with suppress(TransientError, TimeoutError):
-            async with asyncio.timeout(LEAVING_SECONDS):
+            async with asyncio.timeout(within_seconds):
                 await self._pause()
 
 

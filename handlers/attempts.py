@@ -3,12 +3,13 @@ What happens when a handler fails: the one place that decides by branch of the e
 
 A failure is a fact in the log, counted by the fold, so that the count survives the worker. Past the limit the event is a dead
 letter and its thread goes on, unless everything fails. An event that ended its worker again and again while nothing else was in
-work is one too.
+work is one too, whether it was delivered or a tick found it.
 """
 
 import random
 from collections import Counter, OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from hashlib import blake2b
 
 from structlog.contextvars import bound_contextvars
@@ -25,7 +26,7 @@ from projections.state import EventAttempts
 from streams import leaving
 from streams.delivery import Delivery
 from streams.errors import FatalError, LeaseLost, TransientError
-from streams.events import AttemptFailed, EventDeadLettered, RedriveRequested
+from streams.events import AttemptFailed, Event, EventDeadLettered, RedriveRequested
 from streams.outage import place_of
 from streams.retry import RetryPolicy
 from telemetry import log, thread_hash
@@ -43,15 +44,24 @@ STARTS_KEPT = 1_000
 
 Handle = Callable[[Delivery], Awaitable[None]]
 
+Find = Callable[[Delivery], Awaitable[Sequence[Event]]]
+"""The events that the handler would go about if it were given this tick, each for a thread of its own."""
+
+
+async def find_nothing(_: Delivery) -> Sequence[Event]:
+    """For a group whose ticks find nothing."""
+    return ()
+
 
 class Attempts:
     """Runs a group's handler, and turns its failures into facts."""
 
-    def __init__(self, journal: Journal, breaker: Breaker, retry: RetryPolicy, handle: Handle) -> None:
+    def __init__(self, journal: Journal, breaker: Breaker, retry: RetryPolicy, handle: Handle, find: Find = find_nothing) -> None:
         self._journal = journal
         self._breaker = breaker
         self._retry = retry
         self._handle = handle
+        self._find = find
         self._left_standing: OrderedDict[str, None] = OrderedDict()
         self.last_tick_ms = 0
 
@@ -67,23 +77,29 @@ class Attempts:
             owner=event.owner,
         ):
             if event.subject.startswith("partition/"):
-                await self._try_once(delivery)
+                await self._try_tick(delivery)
             elif not delivery.isolated:
                 await self._try_until_done(delivery)
             elif not await self._is_killer(delivery, alone := Alone(self._journal, delivery)):
                 await self._try_alone(delivery, alone)
 
-    async def _try_once(self, delivery: Delivery) -> None:
-        """
-        A tick that fails is not tried again: the next one does its work.
-
-        Where an event is looked for that ends its worker, a tick is passed over: what it would find is not what it is.
-        """
-        if delivery.isolated:
-            return
+    async def _try_tick(self, delivery: Delivery) -> None:
+        """Where an event is looked for that ends its worker, what the tick finds is handled one at a time, and told by name."""
         self.last_tick_ms = max(self.last_tick_ms, delivery.record.appended_at_ms)
+        await self._try_once(self._each_alone if delivery.isolated else self._handle, delivery)
+
+    async def _each_alone(self, tick: Delivery) -> None:
+        """As if these events were delivered once more. Where one is given up its thread may have another."""
+        tried = set[str]()
+        while found := [event for event in await self._find(tick) if event.id not in tried]:
+            for event in found:
+                tried.add(event.id)
+                await self._try_once(self.run, replace(tick, event=event))
+
+    async def _try_once(self, handle: Handle, delivery: Delivery) -> None:
+        """What fails for a tick is not tried again: the next one does its work."""
         try:
-            await self._handle(delivery)
+            await handle(delivery)
         except FatalError:
             raise
         except LeaseLost:

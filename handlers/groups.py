@@ -148,8 +148,10 @@ def build_groups(settings: Settings, on_fatal: OnFatal) -> Groups:
         sending=GroupConsumer(
             log, ownership, group=SENDER, names=SENDER_EVENTS, max_in_flight=settings.max_in_flight, on_fatal=on_fatal
         ),
-        respond=Attempts(responder_journal, responder_breaker, retry, handling(RESPONDER, responder.respond)),
-        send=Attempts(sender_journal, sender_breaker, retry, handling(SENDER, sender.send)),
+        respond=Attempts(
+            responder_journal, responder_breaker, retry, handling(RESPONDER, responder.respond), responder.overlooked
+        ),
+        send=Attempts(sender_journal, sender_breaker, retry, handling(SENDER, sender.send), sender.overlooked),
         breakers=(responder_breaker, sender_breaker),
     )
 

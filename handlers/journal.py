@@ -182,6 +182,10 @@ class Journal:
         """Threads where a reply has waited to be sent since then or longer."""
         return await self._read(lambda: self._reader.awaiting_send(partition, since_ms, limit=limit))
 
+    async def event(self, thread: str, event: str) -> Event | None:
+        """One event of a thread, as the log tells of it."""
+        return await self._read(lambda: self._reader.event(thread, event))
+
     async def time_ms(self) -> int:
         """The clock that stamps appends."""
         return await self._read(self._log.time_ms)

@@ -88,11 +88,20 @@ class Responder:
             case _:
                 await self._answer(event.subject, event, event.id, delivery.caught_up_to)
 
-    async def _answer_overlooked(self, delivery: Delivery) -> None:
+    async def overlooked(self, tick: Delivery) -> Sequence[Event]:
+        """The oldest message that waits, of each thread that a tick finds."""
+        oldest = [(thread, to_answer((await self._journal.look(thread)).state, None)[:1]) for thread in await self._missed(tick)]
+        events = [await self._journal.event(thread, message.event) for thread, messages in oldest for message in messages]
+        return [event for event in events if event]
+
+    async def _missed(self, tick: Delivery) -> Sequence[str]:
         """Whatever was missed is found: after a handoff that ran out, a withdrawal, a redrive."""
-        view = await self._journal.look(delivery.event.subject, delivery.caught_up_to)
+        view = await self._journal.look(tick.event.subject, tick.caught_up_to)
         before = view.log_time_ms - self._manner.overlooked_after_ms
-        threads = await self._journal.awaiting_answer(delivery.partition, before, limit=OVERLOOKED_AT_ONCE)
+        return await self._journal.awaiting_answer(tick.partition, before, limit=OVERLOOKED_AT_ONCE)
+
+    async def _answer_overlooked(self, delivery: Delivery) -> None:
+        threads = await self._missed(delivery)
         await self._serial.on_each_idle(threads, lambda thread: self._answer(thread, delivery.event, None, delivery.caught_up_to))
 
     @handled(RESPONDER)

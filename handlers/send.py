@@ -8,13 +8,14 @@ socket, for longer than the lease and the settling time of its successor.
 
 import asyncio
 import random
+from collections.abc import Sequence
 from typing import assert_never
 
 from ulid import ULID
 
 from handlers.breaker import Breaker
 from handlers.call_twilio import THROTTLED_STEPS, CallTwilio, Grant
-from handlers.decide import ConfirmSend, JudgeFailure, RefuseSend, SendStep, SettleSend, StartSend, next_send
+from handlers.decide import ConfirmSend, JudgeFailure, RefuseSend, SendStep, SettleSend, StartSend, next_send, stuck_send
 from handlers.error_table import Outcome, classify_callback
 from handlers.journal import Journal, on_behalf_of
 from handlers.send_rate import SendRate
@@ -103,11 +104,23 @@ class Sender:
             case _:
                 await self._work_on(event.subject, event, delivery.caught_up_to)
 
-    async def _send_overlooked(self, delivery: Delivery) -> None:
+    async def overlooked(self, tick: Delivery) -> Sequence[Event]:
+        """What the reply came with that is at the head, of each thread that a tick finds."""
+        events: list[Event | None] = []
+        for thread in await self._missed(tick):
+            view = await self._journal.look(thread)
+            if stuck := stuck_send(view.state, view.log_time_ms):
+                events.append(await self._journal.event(thread, stuck))
+        return [event for event in events if event]
+
+    async def _missed(self, tick: Delivery) -> Sequence[str]:
         """What a crash at the wrong moment or a person's decision left without an event of its own."""
-        view = await self._journal.look(delivery.event.subject, delivery.caught_up_to)
+        view = await self._journal.look(tick.event.subject, tick.caught_up_to)
         before = view.log_time_ms - OVERLOOKED_AFTER_MS
-        threads = await self._journal.awaiting_send(delivery.partition, before, limit=OVERLOOKED_AT_ONCE)
+        return await self._journal.awaiting_send(tick.partition, before, limit=OVERLOOKED_AT_ONCE)
+
+    async def _send_overlooked(self, delivery: Delivery) -> None:
+        threads = await self._missed(delivery)
         await self._serial.on_each_idle(threads, lambda thread: self._work_on(thread, delivery.event, delivery.caught_up_to))
 
     @handled(SENDER)

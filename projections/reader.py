@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from projections.database import Database, sql
 from projections.rows import load_thread
 from projections.state import ThreadState
+from streams.envelope import decode
+from streams.events import Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,12 @@ class Reader:
         """Of these messages of the thread, those that came in, belong to a reply, or another attempt than `apart_from` sent."""
         async with self._database.transaction(readonly=True) as connection:
             return {row["id"] for row in await connection.fetch(sql("accounted_sids"), list(sids), thread, apart_from)}
+
+    async def event(self, thread: str, event: str) -> Event | None:
+        """One event of a thread as the archive has it; None where it has none, or only bytes that nobody could read."""
+        async with self._database.transaction(readonly=True) as connection:
+            row = await connection.fetchrow(sql("event_of_thread"), thread, event)
+        return decode(row["event"].encode()) if row and row["event"] else None
 
     async def _threads(self, statement: str, partition: int, since_ms: int, limit: int) -> Sequence[str]:
         async with self._database.transaction(readonly=True) as connection:

@@ -1,7 +1,7 @@
 """Where workers end, events are handled alone: the one that ends its worker is named, and whoever was only near is innocent."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
@@ -11,7 +11,7 @@ import pytest
 from handlers.alone import waiting
 from handlers.attempts import DEATHS_ALONE, Attempts, Handle
 from handlers.breaker import Breaker
-from handlers.model import ModelFailed
+from handlers.model import Answer, ModelFailed, Question, ReplyGenerator
 from handlers.respond import RESPONDER_EVENTS, GroupPaused
 from handlers.turn import TurnLimits
 from handlers.twilio_answers import TooManyRequests
@@ -21,13 +21,13 @@ from streams.consumer import GroupConsumer
 from streams.delivery import Delivery
 from streams.engines.memory import MemoryOwnership
 from streams.errors import LeaseLost, LogUnavailable
-from streams.events import AttemptPaused, Event, RedriveRequested, SendStarted
+from streams.events import AttemptPaused, ConversationTaken, Event, RedriveRequested, SendStarted
 from streams.leaving import OF_THIS_WORK, Leaving
 from streams.log import Appended
 from streams.retry import RetryPolicy
 from streams.suspicion import ISOLATE_AFTER
 from tests.handlers.test_attempts import ANA, BIA, CANARY, Handler, dead
-from tests.handlers.world import Model, World, Written, eventually
+from tests.handlers.world import MINUTE_MS, Model, World, Written, eventually, thread_of
 
 
 async def die(attempts: object, delivery: Delivery) -> None:
@@ -309,6 +309,7 @@ async def unanswered(log: TardyLog, event: Event) -> Appended:
 @pytest.fixture(params=[silent, loading, unanswered])
 def tardy_log(world: World, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> TardyLog:
     monkeypatch.setattr("handlers.alone.LEAVING_SECONDS", 0.05)
+    monkeypatch.setattr("handlers.alone.DONE_SECONDS", 0.05)
     log = TardyLog(world.log.append, request.param)
     monkeypatch.setattr(world.log, "append", log)
     return log
@@ -371,6 +372,133 @@ async def test_who_left_a_start_standing_takes_back_no_more_than_that(world: Wor
     assert await is_named(world, await taken_over(world, killer))
 
 
+# ------------------------------------------------------------------------------------------------- found by ticks only
+
+PARTITION = 1
+CAI, DORA, EVA = (thread_of(number, PARTITION) for number in (3, 4, 5))
+
+
+@dataclass
+class Killer:
+    """Ends the process where it is asked for this thread, and answers all others."""
+
+    thread: str
+    deaths: int = 0
+
+    async def generate(self, question: Question) -> Answer:
+        if question.thread == self.thread:
+            self.deaths += 1
+            raise asyncio.CancelledError
+        return Answer("answer", False, False, "by hand", 1, 1)
+
+
+def responding(world: World, model: ReplyGenerator) -> Attempts:
+    responder = world.responder(model)
+    return world.attempts(responder.respond, find=responder.overlooked)
+
+
+def sending(world: World) -> Attempts:
+    sender = world.sender(grace_seconds=0.05)
+    return world.attempts(sender.send, find=sender.overlooked)
+
+
+async def missed(world: World, *threads: str) -> Sequence[Written]:
+    """When these were handled a person had the conversation, so that nothing was to be done; now the handoff is over."""
+    written = []
+    for thread in threads:
+        written.append(await world.write(thread))
+        await world.append(ConversationTaken(by="ana"), thread)
+        await world.view(thread)
+        await responding(world, Model()).run(written[-1].delivered_to(RESPONDER, isolated=True))
+    world.clock.ahead_ms += 13 * 60 * MINUTE_MS  # longer than a handoff lasts
+    return written
+
+
+async def die_of_ticks(attempts: Callable[[], Attempts], world: World, group: str) -> int:
+    """Workers take over from each other until a tick is handled to its end: how many it ended while events were handled alone."""
+    for deaths in range(2 * OFTEN):
+        tick = await world.tick(PARTITION)
+        task = asyncio.create_task(attempts().run(tick.delivered_to(group, isolated=True)))
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.result()
+            return deaths
+    raise AssertionError("no killer was named")
+
+
+async def test_a_message_that_ends_its_worker_and_only_ticks_find_is_named_and_its_neighbour_is_answered(world: World) -> None:
+    _, killer, _ = await missed(world, CAI, DORA, EVA)
+    model = Killer(DORA)
+    assert await die_of_ticks(lambda: responding(world, model), world, RESPONDER) == DEATHS_ALONE
+    assert [(letter.event, letter.error) for letter in await dead(world, DORA)] == [(killer.event.id, "WorkerEnded")]
+    for neighbour in (CAI, EVA):
+        assert await dead(world, neighbour) == []
+        assert (await world.state(neighbour)).unanswered == ()
+    tick = await world.tick(PARTITION)
+    await responding(world, model).run(tick.delivered_to(RESPONDER))
+    assert model.deaths == DEATHS_ALONE, "ticks pass it over"
+
+
+async def test_a_reply_that_ends_its_sender_and_only_ticks_find_is_named_and_its_neighbour_is_sent(world: World) -> None:
+    killer, _ = await world.answered(CAI, "boom"), await world.answered(DORA, "Hello.", reply="r2")
+    world.clock.ahead_ms += 2 * MINUTE_MS
+
+    async def die_in_the_call() -> None:
+        await end_the_process(killer.delivered_to(SENDER))
+
+    def attempts() -> Attempts:
+        is_named = len(world.twilio.calls) >= DEATHS_ALONE
+        world.twilio.script = [] if is_named else [die_in_the_call]
+        return sending(world)
+
+    assert await die_of_ticks(attempts, world, SENDER) == DEATHS_ALONE
+    assert [letter.event for letter in await dead(world, CAI)] == [killer.event.id]
+    assert (await world.reply(CAI)).status is ReplyStatus.UNCONFIRMED
+    assert (await world.reply(DORA, "r2")).status is ReplyStatus.SENT
+
+
+async def test_two_messages_of_one_thread_that_end_their_worker_are_both_named_in_one_isolation(world: World) -> None:
+    (first,) = await missed(world, DORA)
+    second = await world.write(DORA)
+    assert await die_of_ticks(lambda: responding(world, Killer(DORA)), world, RESPONDER) == 2 * DEATHS_ALONE
+    assert [letter.event for letter in await dead(world, DORA)] == [first.event.id, second.event.id]
+
+
+async def test_who_was_done_with_an_event_ended_not_of_it_though_a_tick_finds_it_later(world: World) -> None:
+    """It was handled alone again and again, since its worker ended before the mark had passed it."""
+    (written,) = await missed(world, DORA)
+    world.clock.ahead_ms -= 13 * 60 * MINUTE_MS
+    for _ in range(OFTEN):
+        await responding(world, Model()).run(written.delivered_to(RESPONDER, isolated=True))
+    world.clock.ahead_ms += 13 * 60 * MINUTE_MS
+    assert await die_of_ticks(lambda: responding(world, Model()), world, RESPONDER) == 0
+    assert await dead(world, DORA) == []
+    assert (await world.state(DORA)).unanswered == ()
+
+
+async def test_what_fails_for_a_tick_is_left_to_the_next_one_and_ends_no_neighbour(world: World) -> None:
+    first, second = await world.write(CAI), await world.write(DORA)
+    handler = Handler([LeaseLost("partition 1")])
+
+    async def find(_: Delivery) -> Sequence[Event]:
+        return (first.event, second.event)
+
+    tick = await world.tick(PARTITION)
+    await world.attempts(handler, find=find).run(tick.delivered_to(RESPONDER, isolated=True))
+    assert [delivery.event for delivery in handler.handled] == [second.event]
+
+
+async def test_what_ticks_find_is_told_only_where_a_killer_is_looked_for(world: World) -> None:
+    await missed(world, DORA)
+    before = await world.facts(DORA, "attempt.started")
+    await responding(world, Model()).run((await world.tick(PARTITION)).delivered_to(RESPONDER))
+    assert (await world.state(DORA)).unanswered == ()
+    assert await world.facts(DORA, "attempt.started") == before
+
+
+# ---------------------------------------------------------------------------------------------------------------- waits
+
+
 async def test_an_event_that_ends_its_worker_after_a_wait_is_named_all_the_same(world: World) -> None:
     killer = await world.write(ANA, "boom")
 
@@ -393,7 +521,7 @@ async def test_a_wait_within_a_wait_is_told_once(world: World) -> None:
 
     await world.attempts(wait_within).run((await world.write(ANA)).delivered_to(RESPONDER, isolated=True))
     told = [fact.name for fact in await world.facts(ANA, "attempt.started", "attempt.paused")]
-    assert told == ["attempt.started", "attempt.paused", "attempt.started"]
+    assert told == ["attempt.started", "attempt.paused"] * 2
 
 
 async def test_work_after_a_wait_that_was_broken_off_counts_from_the_next_wait_on(world: World) -> None:

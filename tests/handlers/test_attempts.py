@@ -262,7 +262,7 @@ async def test_a_tick_that_must_stop_the_process_stops_it(world: World) -> None:
         await world.attempts(Handler([ConfigurationError("DATABASE_URL")])).run(tick.delivered_to(RESPONDER))
 
 
-async def test_a_tick_is_passed_over_where_a_killer_is_looked_for(world: World) -> None:
+async def test_a_tick_is_not_handled_as_one_thing_where_a_killer_is_looked_for(world: World) -> None:
     handler = Handler()
     await world.attempts(handler).run((await world.tick(1)).delivered_to(RESPONDER, isolated=True))
     assert handler.tries == 0

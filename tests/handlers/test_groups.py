@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from handlers.call_twilio import LEASE_MARGIN_SECONDS
-from handlers.groups import grace_seconds, manner, twilio_client
+from handlers.groups import build_groups, grace_seconds, manner, twilio_client
+from handlers.respond import Responder
+from handlers.send import Sender
 from settings import Settings
 
 
@@ -37,3 +39,10 @@ def test_a_failure_sentence_is_sent_as_it_can_be_sent_or_not_at_all() -> None:
 def test_a_message_is_overlooked_only_after_its_turn_would_have_ended() -> None:
     set_ = settings(ai_turn_timeout_seconds=90, reply_quiet_seconds=1)
     assert manner(set_).overlooked_after_ms > 91_000
+
+
+async def test_each_group_knows_what_its_ticks_find() -> None:
+    """Where a killer is looked for a tick is not handled as one thing, and what nobody finds nobody handles."""
+    groups = build_groups(settings(), on_fatal=lambda _: None)
+    found_by = [getattr(attempts._find, "__func__", None) for attempts in (groups.respond, groups.send)]
+    assert found_by == [Responder.overlooked, Sender.overlooked]

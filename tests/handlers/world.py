@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar, overload
 
-from handlers.attempts import Attempts, Handle
+from handlers.attempts import Attempts, Find, Handle, find_nothing
 from handlers.breaker import Breaker
 from handlers.call_twilio import CallTwilio
 from handlers.journal import Journal, patiently
@@ -218,8 +218,10 @@ class World:
         )
         return Sender(journal, call, settler, breaker, rate or SendRate(), retry)
 
-    def attempts(self, handle: Handle, *, breaker: Breaker | None = None, retry: RetryPolicy = QUICK) -> Attempts:
-        return Attempts(self.journal(), breaker or Breaker("test", pause_seconds=0.02), retry, handle)
+    def attempts(
+        self, handle: Handle, *, find: Find = find_nothing, breaker: Breaker | None = None, retry: RetryPolicy = QUICK
+    ) -> Attempts:
+        return Attempts(self.journal(), breaker or Breaker("test", pause_seconds=0.02), retry, handle, find)
 
 
 async def events_of(log: MemoryEventLog, partition: int) -> list[Event]:

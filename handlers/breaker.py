@@ -48,7 +48,11 @@ class _Streak:
 
 
 class Breaker:
-    """Closed while things work. Once open it lets one try through at a time, a pause apart, until one succeeds."""
+    """
+    Closed while things work. Once open it lets one try through after each pause, until one succeeds.
+
+    A try that lasts longer than the pause holds up nobody: the next one begins beside it.
+    """
 
     def __init__(
         self,

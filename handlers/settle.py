@@ -9,6 +9,7 @@ be listed as are in doubt. Absence is believed only after a grace period, and on
 import asyncio
 import random
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
 
@@ -40,6 +41,8 @@ AWAY_FACTOR = 3.0
 REFUSALS = 3
 """So often Twilio refuses to list for one attempt until nobody expects any more that it will tell."""
 
+SEARCHES_KEPT = 10_000
+"""What was broken off here and settled by another worker leaves behind since when it was looked for."""
 
 _FORBIDDEN = (
     "Twilio lets this account list no messages: check TWILIO_ACCOUNT_SID, TWILIO_API_URL, and the account in Twilio's console"
@@ -88,7 +91,7 @@ class Settler:
         self._absence_is_proof = absence_is_proof
         self._pauses = pauses
         self._monotonic = monotonic
-        self._looking_since: dict[str, float] = {}
+        self._looking_since: OrderedDict[str, float] = OrderedDict()
         while_away = RetryPolicy(base_seconds=pauses.base_seconds, max_seconds=AWAY_FACTOR * pauses.max_seconds)
         self._outage = Outage("cannot list messages", while_away)
         self._ask_again_at = 0.0
@@ -98,16 +101,23 @@ class Settler:
     async def settle(self, thread: str, cause: Event, step: SettleSend) -> View:
         """Record what came of the attempt, or return as soon as somebody else did."""
         log.info("send.settling", attempt=step.attempt.id)
-        self._looking_since.setdefault(step.attempt.id, self._monotonic())
+        since = self._looking_for(step.attempt.id)
         with metrics.SENDS_SETTLING.of().track_inprogress():
-            view = await self._look_for_proof(thread, cause, step)
+            view = await self._look_for_proof(thread, cause, step, since)
         self._looking_since.pop(step.attempt.id, None)
         return view
 
-    async def _look_for_proof(self, thread: str, cause: Event, step: SettleSend) -> View:
+    def _looking_for(self, attempt: str) -> float:
+        """Since when: a search that was broken off is gone on with."""
+        since = self._looking_since.setdefault(attempt, self._monotonic())
+        if len(self._looking_since) > SEARCHES_KEPT:
+            self._looking_since.popitem(last=False)
+        return since
+
+    async def _look_for_proof(self, thread: str, cause: Event, step: SettleSend, since: float) -> View:
         listings = refusals = 0
         while True:
-            is_late = await self._is_late(step)
+            is_late = await self._is_late(step, since)
             reached("sender.listing")
             listing = await self._list(thread, step)
             reached("sender.listed")
@@ -127,8 +137,8 @@ class Settler:
             async with waiting():
                 await leaving.pause(self._pauses.pause_seconds(listings, random.random()))  # noqa: S311 - jitter
 
-    async def _is_late(self, step: SettleSend) -> bool:
-        if self._monotonic() - self._looking_since[step.attempt.id] <= self._grace_seconds:
+    async def _is_late(self, step: SettleSend, since: float) -> bool:
+        if self._monotonic() - since <= self._grace_seconds:
             return False
         return await self._journal.time_ms() - step.attempt.started_at_ms > self._grace_seconds * 1000
 

@@ -421,6 +421,20 @@ async def test_who_takes_up_a_search_again_does_not_begin_to_wait_anew(world: Wo
     assert world.twilio.bodies() == ["Hello."]
 
 
+async def test_searches_that_were_broken_off_are_not_remembered_for_ever(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another worker settled them. The one that is going on is not touched by it."""
+    monkeypatch.setattr("handlers.settle.SEARCHES_KEPT", 2)
+    sender, written = world.sender(grace_seconds=60.0), await abandoned(world)
+    settling = asyncio.create_task(send(sender, written))
+    await eventually(lambda: world.twilio.listings)
+    for attempt in ("b1", "b2", "b3"):
+        sender._settler._looking_for(attempt)
+    assert list(sender._settler._looking_since) == ["b2", "b3"]
+    world.clock.pass_on(60_001)
+    await settling
+    assert world.twilio.bodies() == ["Hello."]
+
+
 async def test_a_pause_before_the_call_does_not_shorten_the_grace(world: World) -> None:
     """Told to come back in a minute; then nobody heard the answer, and the message is listed late: it is found all the same."""
 

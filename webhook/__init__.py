@@ -18,11 +18,12 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from streams.errors import ConfigurationError
     from webhook.door import door_from_environment
+    from webhook.ending import exit_code
 
     try:
         door = door_from_environment()
     except ConfigurationError as error:
         print(f"prosa webhook: {'; '.join(str(error).splitlines())}", file=sys.stderr)  # noqa: T201 - the last word of a process
-        raise SystemExit(error.exit_code) from None
+        raise SystemExit(exit_code(error)) from None
     globals()["app"] = door
     return door

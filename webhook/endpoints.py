@@ -1,6 +1,5 @@
 """Twilio's two webhooks as ASGI applications: signature, fields, append, and one constant answer for each outcome."""
 
-import signal
 from collections.abc import Callable
 from enum import Enum
 from time import perf_counter
@@ -17,6 +16,7 @@ from streams.errors import FatalError, ProsaError
 from streams.events import Event, MessageReceived, MessageStatusChanged
 from telemetry import log, thread_hash
 from webhook.bounded_log import BoundedLog
+from webhook.ending import Ending
 from webhook.forms import Form, MalformedForm, contradicts_itself, read_form, storable
 from webhook.signature import SignatureCheck, signature_headers
 from webhook.spans import received
@@ -46,11 +46,12 @@ class TwilioEndpoint:
     nobody. The body comes in one piece: `RequestLimits` has read it.
     """
 
-    def __init__(self, path: str, reading: Reading, check: SignatureCheck, events: BoundedLog) -> None:
+    def __init__(self, path: str, reading: Reading, check: SignatureCheck, events: BoundedLog, ending: Ending) -> None:
         self._path = path
         self._reading = reading
         self._check = check
         self._events = events
+        self._ending = ending
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()
@@ -99,7 +100,7 @@ class TwilioEndpoint:
             await self._events.append(event)
         except FatalError as error:
             tracing.fail(error)
-            _stop(error)
+            self._ending.fatal(error)
             return Outcome.UNAVAILABLE
         except ProsaError as error:
             tracing.fail(error)
@@ -136,8 +137,9 @@ class TwilioEndpoint:
 class HealthEndpoints:
     """Whether the process lives, whether it can serve, and its metrics."""
 
-    def __init__(self, events: BoundedLog) -> None:
+    def __init__(self, events: BoundedLog, ending: Ending) -> None:
         self._events = events
+        self._ending = ending
 
     async def live(self, _: Request) -> Response:
         """200 as long as requests are answered at all: the one loop of this process is the one that answers."""
@@ -148,7 +150,7 @@ class HealthEndpoints:
         try:
             return _told(await self._events.problems())
         except FatalError as error:
-            _stop(error)
+            self._ending.fatal(error)
             return _told([f"the log must not be used: {error}"])
 
     async def metrics(self, _: Request) -> Response:
@@ -161,12 +163,6 @@ def _told(problems: list[str]) -> Response:
     return JSONResponse(
         {"status": "unavailable" if problems else "ok", "problems": problems}, status, _RETRY if problems else None
     )
-
-
-def _stop(error: FatalError) -> None:
-    """The log that came up is the wrong one, or unsafe: end the process, gracefully, by the signal that the server handles."""
-    log.critical("process.failed", error=type(error).__name__, reason=str(error))
-    signal.raise_signal(signal.SIGTERM)
 
 
 def _is_form(scope: Scope) -> bool:

@@ -1,14 +1,14 @@
 """Webhook, handlers and clock, as production runs them: with no embedded part, whatever is down, and to an orderly end."""
 
 import json
-import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 
 from simulator.servers import EmbeddedPostgres, EmbeddedValkey, free_port
-from streams.errors import EX_CONFIG
+from streams.errors import EX_CONFIG, UnsafeLog
 from tests.acceptance.missing import without
 from tests.acceptance.running import PhoneCompany, clean_environment, eventually, prosa
 from tests.acceptance.services import ACCOUNT, EMBEDDED, SECONDS, STOP_SECONDS, TOKEN, Service, Services
@@ -22,8 +22,8 @@ PRODUCTION = {
     "TWILIO_AUTH_TOKEN": TOKEN,
     "PUBLIC_BASE_URL": "https://prosa.example.com",
 }
-IN_ORDER = {"webhook": -signal.SIGTERM, "handlers": 0, "clock": 0, "simulator": 0}
-"""Exit codes. uvicorn ends by the signal that it was sent, when it has drained."""
+IN_ORDER = {"webhook": 0, "handlers": 0, "clock": 0, "simulator": 0}
+"""Exit codes."""
 COMMANDS = {
     "webhook": ("uvicorn", "webhook:app", "--port", "0"),
     "handlers": ("faststream", "run", "handlers:app"),
@@ -156,3 +156,19 @@ async def test_a_worker_that_finds_the_settings_wrong_stops_its_supervisor_and_t
     assert first.process is not None
     first.process.terminate()
     assert await first.exit_code() == 0
+
+
+async def test_workers_that_find_the_log_unsafe_end_with_their_supervisor_as_one_process_alone_does(
+    servers: tuple[EmbeddedValkey, EmbeddedPostgres], tmp_path: Path
+) -> None:
+    valkey, _ = servers
+    valkey.start()
+    async with Redis.from_url(valkey.url) as redis:
+        await redis.config_set("appendfsync", "everysec")
+    urls = {"REDIS_URL": valkey.url, "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing", "METRICS_PORT": "0"}
+    for name in ("handlers", "workers", "clock"):
+        service = Service(name, COMMANDS[name], clean_environment(**PRODUCTION, **urls), tmp_path)
+        service.start()
+        assert await service.exit_code() == UnsafeLog.exit_code, name
+        assert "appendfsync" in service.output
+        assert "Traceback" not in service.output

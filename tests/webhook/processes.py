@@ -43,7 +43,7 @@ async def live(client: Client) -> None:
                 await asyncio.sleep(0.05)
 
 
-async def output_of(process: asyncio.subprocess.Process) -> str:
+async def output_of(process: asyncio.subprocess.Process, seconds: float = DEADLINE_SECONDS) -> str:
     assert process.stdout is not None
-    async with asyncio.timeout(DEADLINE_SECONDS):
+    async with asyncio.timeout(seconds):
         return (await process.stdout.read()).decode()

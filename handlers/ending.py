@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from multiprocessing.connection import wait
 from types import FrameType
 
 from streams.errors import EX_CONFIG, FatalError
@@ -18,14 +19,16 @@ from telemetry import log
 LOOK_SECONDS = 0.5
 STOP_SECONDS = 25.0
 """How long a stop may take at most: groups drain for 10, then the projector, and FastStream's supervisor kills after 30."""
-SETTINGS_ARE_WRONG = signal.SIGUSR1
-"""What a worker tells its supervisor by."""
+IS_REFUSED = signal.SIGUSR1
+"""What a worker tells its supervisor by whose end shall be the end of all, with its exit code."""
 WORKER_IS_UP = signal.SIGUSR2
 """And this, once it serves."""
 RESPAWN_PAUSE_SECONDS = 5.0
 """A supervisor starts a worker again at once; one that ended by a fatal error takes its time, so as not to spin."""
 HEARD_SECONDS = 0.5
 """A supervisor that was told to stop hears of it before the worker's end, which it would answer with another worker."""
+LAST_WORD_SECONDS = 5.0
+"""How long a supervisor waits for that end, so as not to cut it short."""
 
 
 class Ending:
@@ -33,6 +36,7 @@ class Ending:
 
     def __init__(self) -> None:
         self._error: BaseException | None = None
+        self._is_refused = False
         self._has_stopped = threading.Event()
         self._ask: Callable[[], None] | None = None
 
@@ -49,6 +53,11 @@ class Ending:
             log.critical("process.failed", error=type(error).__name__, reason=reason, at=place_of(error) or None)
         if self._ask is not None:
             self._ask()
+
+    def refused(self, error: FatalError) -> None:
+        """Stop the process, which has not begun to serve, and where it is one of several workers its supervisor too."""
+        self._is_refused = True
+        self.fatal(error)
 
     async def limited(self) -> None:
         """The stop has begun, and may not hang: past its limit the process ends as if it had been killed."""
@@ -70,9 +79,10 @@ class Ending:
         if self._error is not None:
             code = self._error.exit_code if isinstance(self._error, FatalError) else FatalError.exit_code
             if worker_id is not None:
-                if code == EX_CONFIG:
-                    _tell_supervisor(SETTINGS_ARE_WRONG)
-                await asyncio.sleep(HEARD_SECONDS if code == EX_CONFIG else RESPAWN_PAUSE_SECONDS)
+                ends_all = self._is_refused or code == EX_CONFIG
+                if ends_all:
+                    _tell_supervisor(IS_REFUSED)
+                await asyncio.sleep(HEARD_SECONDS if ends_all else RESPAWN_PAUSE_SECONDS)
             raise SystemExit(code)
 
 
@@ -80,17 +90,23 @@ def listen_to_workers() -> None:
     """
     What workers tell their supervisor, which is FastStream's: it loads the application too, and starts them by `multiprocessing`.
 
-    Where settings are wrong it must stop: they will not be better the next time it starts a worker. And when it is asked to stop,
-    it asks all workers at once: FastStream would wait for each before it asks the next, and three that drain take three times
-    as long.
+    Where the start is refused it must stop, as one process alone would: it would start workers again for ever, and hide why. And
+    when it is asked to stop, it asks all workers at once: FastStream would wait for each before it asks the next, and three that
+    drain take three times as long.
     """
-    signal.signal(SETTINGS_ARE_WRONG, lambda *_: _stop_supervisor())
+    signal.signal(IS_REFUSED, lambda *_: _stop_supervisor())
     signal.signal(WORKER_IS_UP, lambda *_: _pass_stops_on())
 
 
 def _stop_supervisor() -> None:
-    """What does not stop in time is killed: at its exit an interpreter waits for its children for ever."""
+    """
+    The worker that told of it ends by itself; the others are asked to.
+
+    What does not stop in time is killed: at its exit an interpreter waits for its children for ever.
+    """
     workers = multiprocessing.active_children()
+    if workers:
+        wait([worker.sentinel for worker in workers], LAST_WORD_SECONDS)
     for worker in workers:
         worker.terminate()
     deadline = time.monotonic() + STOP_SECONDS
@@ -98,7 +114,7 @@ def _stop_supervisor() -> None:
         worker.join(max(0.0, deadline - time.monotonic()))
     for worker in workers:
         worker.kill()
-    raise SystemExit(EX_CONFIG)
+    raise SystemExit(max((worker.exitcode or 0 for worker in workers), default=0) or FatalError.exit_code)
 
 
 def _pass_stops_on() -> None:

@@ -60,8 +60,8 @@ def build_app(settings: Settings) -> FastStream:
     )
 
     async def open_log() -> None:
-        if await _opened(groups.log.start, ending):
-            await _opened(lambda: require_agreement_at_start(groups), ending)
+        if await _opened(groups.log.start, ending.refused):
+            await _opened(lambda: require_agreement_at_start(groups), ending.fatal)
 
     async def claim() -> None:
         if not ending.is_fatal:
@@ -109,7 +109,7 @@ def build_clock(settings: Settings) -> FastStream:
     running: list[asyncio.Task[None]] = []
 
     async def start() -> None:
-        if await _opened(event_log_.start, ending):
+        if await _opened(event_log_.start, ending.refused):
             if reconciling is not None:
                 await patiently(reconciling.look_back)  # before the first tick, which ends a silence
                 running.append(asyncio.create_task(reconciling.run()))
@@ -161,12 +161,12 @@ async def _health(settings: Settings, worker: int, vitals: Vitals) -> AsyncItera
         yield
 
 
-async def _opened(start: Callable[[], Awaitable[None]], ending: Ending) -> bool:
+async def _opened(start: Callable[[], Awaitable[None]], on_error: Callable[[FatalError], None]) -> bool:
     """Wait for the log as long as it takes; false where it must not be used."""
     try:
         await patiently(start)
     except FatalError as error:
-        ending.fatal(error)
+        on_error(error)
         return False
     return True
 

@@ -116,14 +116,13 @@ async def _call(url: str, size: int, timeout_seconds: float) -> SendResult:
 
 @on_each_loop
 @on_each_scheme
-@pytest.mark.parametrize("size", [WITH_THE_SYSTEM, WITH_THE_PROCESS])
 def test_what_was_not_delivered_when_a_call_timed_out_never_is(
-    run: Run, is_encrypted: bool, size: int, monkeypatch: pytest.MonkeyPatch
+    run: Run, is_encrypted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with _deaf(_tls(monkeypatch) if is_encrypted else None) as (server, heard):
 
         async def call() -> SendResult:
-            result = await _call(server.url, size, 1.0)
+            result = await _call(server.url, WITH_THE_SYSTEM, 2.0)
             server.listens.set()
             await asyncio.wait([asyncio.wrap_future(heard)])  # the loop goes on, as a worker's does
             return result
@@ -134,13 +133,14 @@ def test_what_was_not_delivered_when_a_call_timed_out_never_is(
 
 @on_each_loop
 @on_each_scheme
+@pytest.mark.parametrize("size", [WITH_THE_SYSTEM, WITH_THE_PROCESS])
 def test_what_was_not_delivered_when_a_call_was_cancelled_never_is(
-    run: Run, is_encrypted: bool, monkeypatch: pytest.MonkeyPatch
+    run: Run, is_encrypted: bool, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with _deaf(_tls(monkeypatch) if is_encrypted else None) as (server, heard):
 
         async def call() -> SendResult:
-            task = asyncio.create_task(_call(server.url, WITH_THE_SYSTEM, DEADLINE_SECONDS))
+            task = asyncio.create_task(_call(server.url, size, DEADLINE_SECONDS))
             await asyncio.to_thread(server.is_called.wait)
             task.cancel()
             await asyncio.wait([task])

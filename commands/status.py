@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,7 @@ from rich.text import Text
 
 from commands.acting import act_on
 from commands.development_options import DATA_DIRECTORY, Directory
-from commands.terminal import add_row, console, print_json, printable, table_of
+from commands.terminal import add_row, console, print_json, print_table, printable, table_of
 from operations.durations import ago
 from telemetry import ranges
 
@@ -39,15 +40,14 @@ def status(
     Exit code 0 where everything could be looked at, 1 where log or Postgres did not answer; the rest is shown all the same.
     """
     if watch:
-        try:
-            act_on(data, _lines if as_json else _live)
-        except KeyboardInterrupt:
-            return
+        with suppress(KeyboardInterrupt, BrokenPipeError):
+            act_on(data, _lines if as_json else _live if console.is_terminal else _one_after_the_other)
+        return
     found = act_on(data, _look)
     if as_json:
         print_json(document(found))
     else:
-        console.print(_shown(found))
+        print_table(_shown(found))
     if found.problems:
         raise typer.Exit(1)
 
@@ -70,6 +70,12 @@ async def _looks(connection: "Connection") -> "AsyncIterator[SystemStatus]":
 async def _lines(connection: "Connection") -> None:
     async for found in _looks(connection):
         print_json(document(found), indent=None)
+
+
+async def _one_after_the_other(connection: "Connection") -> None:
+    async for found in _looks(connection):
+        print_table(_shown(found))
+        print_table("")
 
 
 async def _live(connection: "Connection") -> None:

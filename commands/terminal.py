@@ -1,18 +1,32 @@
 """What all commands share: the two consoles, tables, the one form of JSON, and what a user is told instead of a traceback."""
 
 import json
+import os
 import unicodedata
 from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-console = Console(highlight=False, emoji=False)
-complaints = Console(stderr=True, highlight=False, emoji=False)
+
+class _Output(Console):
+    """Rich's, except that a command may decide what it does when nobody reads any more."""
+
+    def on_broken_pipe(self) -> None:
+        """Raises the `BrokenPipeError` on, which ends a command without a word; what is printed from here on goes nowhere."""
+        self.quiet = True
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.file.fileno())
+        os.close(nowhere)
+        raise  # Rich calls this where it has caught it
+
+
+console = _Output(highlight=False, emoji=False)
+complaints = _Output(stderr=True, highlight=False, emoji=False)
 
 
 INTERRUPTED = 130
@@ -37,9 +51,9 @@ def add_row(table: Table, cells: Iterable[str], *, style: str | None = None) -> 
     table.add_row(*(Text(printable(cell)) for cell in cells), style=style)
 
 
-def print_table(table: Table) -> None:
+def print_table(table: RenderableType) -> None:
     """As wide as the terminal; wide where there is none."""
-    where = console if console.is_terminal else Console(highlight=False, emoji=False, width=WIDE)
+    where = console if console.is_terminal else _Output(highlight=False, emoji=False, width=WIDE)
     where.print(table)
 
 

@@ -2,7 +2,7 @@
 One run, from the first server's start to the last one's end.
 
 The settings are checked before anything starts. The servers start first and stop last. A signal stops everything in order, at any
-moment; a second one kills what still works.
+moment, and so does the end of whoever reads the output through a pipe; a second signal kills what still works.
 """
 
 import asyncio
@@ -76,6 +76,7 @@ class Everything:
         self._problem: str | None = None
         self._has_lost_tail = False
         self._started_at = time.monotonic()
+        output.call_when_gone(self._stop.set)
 
     async def run(self) -> None:
         """Start everything, wait for a signal, and stop everything. Raises `DevelopmentError` and `ServerError`."""

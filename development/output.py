@@ -2,7 +2,8 @@
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from rich.console import Console
 
@@ -20,10 +21,28 @@ class Output:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._when_gone: Callable[[], None] | None = None
+        self._is_gone = False
         self.has_colours = console.color_system is not None and not console.no_color
 
     def say(self, sentence: str, *, style: str | None = None) -> None:
-        self._console.print(sentence, style=style, markup=False, highlight=False, soft_wrap=True)
+        with self._for_who_reads():
+            self._console.print(sentence, style=style, markup=False, highlight=False, soft_wrap=True)
+
+    def call_when_gone(self, tell: Callable[[], None]) -> None:
+        """Once nobody reads any more; at once where that is so."""
+        self._when_gone = tell
+        if self._is_gone:
+            tell()
+
+    @contextmanager
+    def _for_who_reads(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            self._is_gone = True
+            if self._when_gone:
+                self._when_gone()
 
     def warn(self, sentence: str) -> None:
         self.say(sentence, style="bold red")
@@ -33,7 +52,8 @@ class Output:
 
         def show(line: str) -> None:
             start = "" if OUR_LINE.match(line) else line_start(time.strftime("%H:%M:%S"), process, has_colours=self.has_colours)
-            self._console.out(start + line, highlight=False)
+            with self._for_who_reads():
+                self._console.out(start + line, highlight=False)
 
         return show
 

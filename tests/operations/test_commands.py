@@ -234,3 +234,27 @@ async def test_watching_ends_quietly(form: tuple[str, ...], system: System, term
     process.send_signal(signal.SIGINT)
     _, complaints = await asyncio.wait_for(process.communicate(), 20)
     assert (process.returncode, complaints) == (0, b"")
+
+
+async def test_who_watches_through_a_pipe_reads_each_table_as_it_comes_and_ends_it_by_going_away(
+    system: System, terminal: Terminal
+) -> None:
+    process = await asyncio.create_subprocess_exec(
+        PROSA,
+        *("status", "--watch"),
+        cwd=terminal.directory,
+        env=clean_environment(**terminal.environment),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    for _ in range(2):
+        await asyncio.wait_for(process.stdout.readuntil(b"GROUP"), 20)
+    process._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]  # asyncio has no public way
+    _, complaints = await asyncio.wait_for(process.communicate(), 20)
+    assert (process.returncode, complaints) == (0, b"")
+
+
+async def test_the_status_is_not_folded_where_no_terminal_sets_a_width(system: System, terminal: Terminal) -> None:
+    shown = (await terminal("status", COLUMNS="30"))[1].splitlines()
+    assert any(line.startswith("unanswered") and line.rstrip().endswith("by a person") for line in shown), shown

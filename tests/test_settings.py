@@ -1,12 +1,17 @@
 """Settings: read once, refused where they would do harm, and told by name but never by value."""
 
+import os
+import subprocess
 from pathlib import Path
+from shutil import which
 from types import ModuleType
 
 import pytest
+from dotenv import dotenv_values
 
 from scripts import configuration, env_example
 from settings import Settings, load_settings
+from settings.accepted import written
 from settings.sections import SECTIONS
 from streams.errors import ConfigurationError
 
@@ -41,6 +46,28 @@ def test_the_example_file_changes_no_default(monkeypatch: pytest.MonkeyPatch, tm
     defaults = load_settings()
     (tmp_path / ".env").write_text("\n".join(env_example.lines()), encoding="utf-8")
     assert load_settings() == defaults
+
+
+def test_a_shell_reads_the_example_file_as_it_is_meant(tmp_path: Path) -> None:
+    """As docs tell whoever runs without Docker: its values are put into the environment."""
+    file = tmp_path / "example"
+    file.write_text("\n".join(env_example.lines()), encoding="utf-8")
+    bash, command = which("bash"), 'set -eu; set -a; . "$1"; set +a; env -0'
+    assert bash is not None
+    read = subprocess.run(  # noqa: S603 - our own file
+        [bash, "-c", command, "bash", str(file)], env={"PATH": os.environ["PATH"]}, capture_output=True, check=True
+    )
+    assert read.stderr == b""
+    told = dict(line.split("=", 1) for line in read.stdout.decode().split("\0") if line)
+    meant = {name.upper(): written(field.default) for name, field in Settings.model_fields.items()}
+    assert {name: told[name] for name in meant} == meant
+    assert dotenv_values(file, interpolate=False) == meant
+
+
+@pytest.mark.parametrize("value", ["it's", "a \\ b c"])
+def test_a_default_that_no_quotes_would_keep_is_not_written(value: str) -> None:
+    with pytest.raises(ValueError, match="no form"):
+        env_example.quoted(value)
 
 
 def test_production_starts_with_safe_settings(monkeypatch: pytest.MonkeyPatch) -> None:

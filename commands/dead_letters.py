@@ -74,7 +74,10 @@ def redrive(
     """
     Let the group handle a dead letter again, and tell what came of it.
 
-    Exit code 0 where each is handled again, 1 where one was refused or has failed again.
+    What would be said later than 24 hours after the contact's last message becomes a dead letter again, until the contact writes:
+    WhatsApp takes no such answer.
+
+    Exit code 0 where each is handled again, 1 where one was refused, or has failed again or will.
     """
     from operations import dead_letters as operation
 

@@ -10,6 +10,7 @@ import asyncpg
 
 from operations.connection import Connection
 from operations.errors import ActRefused
+from operations.permission import WINDOW
 from projections.changes import RESPONDER
 from projections.database import Database, sql
 from projections.state import Reply, ReplyStatus, Status, ThreadState
@@ -59,7 +60,7 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What somebody decided about a dead letter, and what came of it."""
+    """What somebody decided about a dead letter, and what came of it: the status that it has, or is bound to have in a moment."""
 
     letter: Letter
     status: str
@@ -159,15 +160,25 @@ async def _ask_again(connection: Connection, letter: Letter, by: str) -> Appende
 
 async def _redriven(connection: Connection, letter: Letter) -> Decision:
     now = await the_letter(connection.database, letter.event, group=letter.group)
-    state = (await connection.look(letter.thread)).state
+    view = await connection.look(letter.thread)
+    state = view.state
     if now.status == "refused":
         return Decision(letter, now.status, "refused: a newer reply went out, and the contact would read them in the wrong order")
     if now.status != "redriven" or state is None:
         return Decision(letter, now.status, f"it failed again: {now.error}" if now.status == "open" else f"it is {now.status}")
+    reply = next((each for each in state.replies if each.event == letter.event), None)
+    if view.log_time_ms >= state.window_closes_at_ms and _is_to_be_said(letter, state, reply):
+        return Decision(letter, "open", f"it becomes a dead letter again: {WINDOW}")
     if letter.group == RESPONDER:
         return Decision(letter, now.status, _of_a_message(state, letter.event))
-    reply = next((each for each in state.replies if each.event == letter.event), None)
     return Decision(letter, now.status, _of_a_reply(reply) if reply else "the sender looks at the thread again")
+
+
+def _is_to_be_said(letter: Letter, state: ThreadState, reply: Reply | None) -> bool:
+    """Whether the group is to say something to the contact about it."""
+    if letter.group == RESPONDER:
+        return state.ai_may_answer and any(message.event == letter.event for message in state.unanswered)
+    return reply is not None and reply.status is ReplyStatus.ACCEPTED
 
 
 def _of_a_message(state: ThreadState, event: str) -> str:

@@ -41,9 +41,15 @@ async def projector_lag(system: System) -> Sequence[Finding]:
 
 
 def _behind(group: str, lags: Mapping[int, Lag]) -> list[Finding]:
+    """Nothing where no event waits; a little is usual, and told without a warning."""
     events = sum(lag.events or 0 for lag in lags.values())
     seconds = max((lag.seconds for lag in lags.values()), default=0.0)
+    counted = "" if any(lag.seconds and lag.events is None for lag in lags.values()) else f"{_events(events)} "
+    sentence = f"The {group} is {counted}behind; the oldest has waited {seconds:.0f} s."
     if events <= MANY_EVENTS and seconds <= LONG_SECONDS:
-        return []
-    sentence = f"The {group} is {events} events behind; the oldest has waited {seconds:.0f} s."
+        return [well(Group.REACHABLE, sentence)] if seconds else []
     return [warning(Group.REACHABLE, sentence, "prosa status shows where; its log lines say why; more workers help with a flood")]
+
+
+def _events(count: int) -> str:
+    return f"{count} event{'' if count == 1 else 's'}"

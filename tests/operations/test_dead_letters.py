@@ -137,6 +137,38 @@ async def test_a_redriven_reply_is_sent(world: World, connection: Connection) ->
     assert world.twilio.bodies() == ["Hello."]
 
 
+async def test_of_a_redriven_message_that_whatsapp_would_let_nobody_answer_it_is_told_what_it_becomes(
+    world: World, connection: Connection
+) -> None:
+    written = await given_up(world, await world.write(ANA))
+    await a_day_later(world, written)
+    act = await redrive(connection, await the_letter(world.database, written.event.id), by="ana")
+    assert (act.status, "becomes a dead letter again" in act.outcome, "24 hours" in act.outcome) == ("open", True, True)
+    await send_answer(world, written)
+    await world.state(ANA)
+    assert (await the_letter(world.database, written.event.id)).status == "open"
+    assert not await world.replies(ANA)
+
+
+async def test_of_a_redriven_reply_that_whatsapp_would_not_deliver_it_is_told_what_it_becomes(
+    world: World, connection: Connection
+) -> None:
+    written = await given_up(world, await world.answered(ANA, "Hello."), SENDER)
+    await a_day_later(world, written)
+    act = await redrive(connection, await the_letter(world.database, written.event.id), by="ana")
+    assert (act.status, "becomes a dead letter again" in act.outcome) == ("open", True)
+    await send(world.sender(), written)
+    await world.state(ANA)
+    assert (await the_letter(world.database, written.event.id)).status == "open"
+    assert world.twilio.bodies() == []
+
+
+async def a_day_later(world: World, written: Written) -> None:
+    """WhatsApp's window is closed."""
+    world.clock.ahead_ms += 24 * 3_600_000
+    await world.tick(written.at.partition)
+
+
 async def test_a_redrive_that_comes_after_a_newer_reply_is_refused_and_says_so(world: World, connection: Connection) -> None:
     older = await given_up(world, await world.answered(ANA, "older"), SENDER)
     await send(world.sender(), await world.answered(ANA, "newer", reply="r2"))

@@ -223,6 +223,23 @@ async def test_a_group_that_is_far_behind_is_told_with_its_number(log: RedisEven
     assert "responder is 1001 events behind" in found.told("lag")
 
 
+@pytest.mark.parametrize(("count", "told"), [(1, "1 event behind"), (12, "12 events behind")])
+async def test_a_group_that_is_a_little_behind_is_not_called_up_to_date(
+    count: int, told: str, log: RedisEventLog, redis_url: str, server: Redis
+) -> None:
+    """Nobody may serve: then a little is all that there is."""
+    await log.committed("responder")
+    await log.committed("sender")
+    assert [each.sentence for each in (await look_at("lag", redis_url=redis_url)).of("lag")] == [
+        "Responder and sender are up to date."
+    ]
+    for _ in range(count):
+        await server.xadd(stream_key(0), {b"event": b"{}"})
+    found = await look_at("lag", redis_url=redis_url)
+    assert found.severities("lag") == [OK, OK]
+    assert [told in each.sentence for each in found.of("lag")] == [True, True]
+
+
 async def test_a_clock_far_from_the_logs_is_told(redis_url: str, server: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     real = time.time
     monkeypatch.setattr("operations.doctor.host_clock.time.time", lambda: real() + 60)

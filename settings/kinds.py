@@ -1,5 +1,6 @@
 """The kinds of values that a setting can have, and what is wrong with one that is none. What is raised never tells the value."""
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias
 from urllib.parse import urlsplit
@@ -66,9 +67,15 @@ def _base_url(value: str) -> str:
     return value.partition("#")[0].rstrip("/")
 
 
+_OUR_ADDRESS = re.compile(r"whatsapp:\+[1-9][0-9]{6,14}")
+"""A number as E.164 writes it, 15 digits at most. A contact may come under a user id instead of a number; we never do."""
+
+
 def _address(value: str) -> str:
-    if not value.startswith("whatsapp:") or "|" in value:
-        raise ValueError("is not an address such as whatsapp:+14155238886")
+    if not _OUR_ADDRESS.fullmatch(value):
+        raise ValueError(
+            "is not an address such as whatsapp:+14155238886; after the + come digits alone, without a space, 15 at most"
+        )
     return value
 
 
@@ -104,7 +111,7 @@ BaseUrl: TypeAlias = Annotated[str, AfterValidator(_base_url), Accepts("http(s) 
 OptionalBaseUrl: TypeAlias = Annotated[
     str | None, AfterValidator(lambda value: value and _base_url(value)), Accepts("http(s) address")
 ]
-WhatsAppAddress: TypeAlias = Annotated[str, AfterValidator(_address), Accepts("`whatsapp:` address")]
+WhatsAppAddress: TypeAlias = Annotated[str, AfterValidator(_address), Accepts("`whatsapp:+` and the digits of a number")]
 LogLevel: TypeAlias = Annotated[str, AfterValidator(_level), Accepts(", ".join(f"`{level}`" for level in LEVELS))]
 CommaSeparated: TypeAlias = Annotated[tuple[str, ...], *_COMMAS]
 Tokens: TypeAlias = Annotated[tuple[SecretStr, ...], AfterValidator(_some_token), *_COMMAS[:2], Accepts("words, comma-separated")]

@@ -114,6 +114,34 @@ def test_a_wrong_setting_is_named_and_its_value_is_not_told(monkeypatch: pytest.
     assert "geheim" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "whatsapp:",
+        "whatsapp:+",
+        "whatsapp:14155238886",
+        "whatsapp:+1 415 523 8886",
+        "whatsapp:+1-415-523-8886",
+        "whatsapp:+0155238886",
+        "whatsapp:+1234567890123456",
+        "whatsapp:+1415523\u0668886",
+        "whatsapp:BR.1A2B3C",
+        "+14155238886",
+    ],
+)
+def test_our_own_address_is_a_number_as_twilio_writes_it(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From any other Twilio sends nothing."""
+    _set(monkeypatch, {"TWILIO_SENDER": address})
+    with pytest.raises(ConfigurationError, match="TWILIO_SENDER is not an address such as"):
+        load_settings()
+
+
+@pytest.mark.parametrize("address", ["whatsapp:+14155238886", "whatsapp:+5511912345678", "whatsapp:+123456789012345"])
+def test_every_number_may_be_ours(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _set(monkeypatch, {"TWILIO_SENDER": address})
+    assert load_settings().twilio_sender == address
+
+
 def test_no_secret_stands_in_what_settings_print_of_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
     _set(monkeypatch, {**SAFE, "DATABASE_URL": "postgresql://u:geheim@h/d", "OPENAI_API_KEY": "geheim"})
     assert "geheim" not in repr(load_settings())

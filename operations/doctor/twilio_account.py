@@ -12,7 +12,6 @@ from settings import DEVELOPMENT_ACCOUNT, DEVELOPMENT_TOKEN, Settings
 
 _ACCOUNT = re.compile("AC[0-9a-f]{32}")
 _TOKEN = re.compile("[0-9a-f]{32}")
-_SENDER = re.compile(r"whatsapp:\+[1-9][0-9]{6,14}")
 CONSOLE = "copy it from Twilio's console"
 
 
@@ -58,10 +57,6 @@ def _malformed(settings: Settings) -> Iterator[Finding]:
         elif not _TOKEN.fullmatch(token.get_secret_value()):
             which = f"Token {number} of TWILIO_AUTH_TOKEN" if len(settings.twilio_auth_token) > 1 else "TWILIO_AUTH_TOKEN"
             yield warning(Group.CONFIGURED, f"{which} is not 32 hexadecimal digits, as Twilio's are.", CONSOLE)
-    if not _SENDER.fullmatch(settings.twilio_sender):
-        yield warning(
-            Group.CONFIGURED, "TWILIO_SENDER is not a number such as whatsapp:+14155238886.", "write it with + and digits only"
-        )
 
 
 def _rotation(settings: Settings) -> str:

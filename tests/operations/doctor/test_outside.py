@@ -42,11 +42,6 @@ async def test_credentials_of_twilios_form_are_well_also_while_rotating() -> Non
         ({"twilio_account_sid": f"AC{CANARY}", "twilio_auth_token": (TOKEN,)}, ERROR, "TWILIO_ACCOUNT_SID"),
         ({"twilio_account_sid": ACCOUNT}, ERROR, "TWILIO_AUTH_TOKEN is the default"),
         ({"twilio_account_sid": ACCOUNT, "twilio_auth_token": (TOKEN, SecretStr(CANARY))}, WARNING, "Token 2"),
-        (
-            {"twilio_account_sid": ACCOUNT, "twilio_auth_token": (TOKEN,), "twilio_sender": "whatsapp:14155238886"},
-            WARNING,
-            "TWILIO_SENDER",
-        ),
     ],
 )
 async def test_credentials_of_another_form_are_told_and_not_shown(

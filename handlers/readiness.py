@@ -126,7 +126,10 @@ def _late(ticker: Ticker) -> list[str]:
 def _outdated(ticker: Ticker) -> list[str]:
     if ticker.is_up_to_date:
         return []
-    return ["the policy of the settings is not compared with the log's yet; that needs Postgres: check DATABASE_URL"]
+    return [
+        "the policy of the settings is not compared with the log's yet; that needs Postgres: check "
+        "DATABASE_URL, and whether its tables are there: prosa migrate"
+    ]
 
 
 def _paused(groups: Groups) -> list[str]:

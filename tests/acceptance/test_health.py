@@ -59,6 +59,7 @@ async def test_each_process_tells_what_it_lacks_and_is_ready_again_when_it_is_th
         await vitals.is_ready(WEBHOOK)
         await vitals.lacks(HANDLERS, "run: prosa migrate")
         await vitals.lacks(CLOCK, "the policy of the settings")
+        await vitals.lacks(CLOCK, "prosa migrate")
         await prosa("migrate", directory=tmp_path, DATABASE_URL=postgres.url)
         await vitals.is_ready(*Process)
 

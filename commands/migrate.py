@@ -21,6 +21,8 @@ def migrate(
     """Bring the database of DATABASE_URL to the newest schema. Nothing else needs to be set."""
     from projections import migrate as migrations
 
+    if after is not None and not sql:
+        raise Complaint("--after goes with --sql; a database knows itself which migrations it lacks")
     if sql:
         typer.echo(migrations.migrations_as_sql(after))
         return

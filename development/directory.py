@@ -100,7 +100,8 @@ class RunDirectory:
         """What is wrong and, after a semicolon, what to do; why a run has ended is known to nobody by now."""
         from development.commands import data_option, prosa_command
 
-        absence = f"nothing runs in {self.path}; start it with: make run"
+        start = "make run" if self.is_default else f"{prosa_command()} dev{data_option(self)}"
+        absence = f"nothing runs in {self.path}; start it with: {start}"
         if not self.has_servers:
             return absence
         return f"{absence}; if it ended because its log lost something: {prosa_command()} repair{data_option(self)}"

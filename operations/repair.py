@@ -124,7 +124,7 @@ async def _switch(found: Standing, generation: NewGeneration, member: str, writi
         reached("repair.switching")
         match await generation.switch(member, [writing.written for writing in writings]):
             case "switched":
-                log.warning("generation.begun", epoch=generation.epoch, before=found.epoch)
+                log.info("generation.begun", epoch=generation.epoch, before=found.epoch)
                 return
             case "behind":
                 for writing in writings:

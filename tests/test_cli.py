@@ -96,6 +96,8 @@ def test_subcommands_are_commands_too() -> None:
         (["say", "Oi", "--from", "+55 11"], "--from"),
         (["say", "Oi", "--wait", "-1"], "--wait"),
         (["say", "Oi", "--wait", "nan"], "--wait"),
+        (["reconcile", "--since", "999999d"], "too long ago"),
+        (["reconcile", "--since", "1d", "--until", "999999d"], "too long ago"),
         (["conversations", "list", "--limit", "99999999999999999999"], "--limit"),
         (["conversations", "list", "--page", "9999999999999999999"], "--page"),
         (["conversations", "show", "01KAH3V5T2", "--limit", "9223372036854775808"], "--limit"),
@@ -256,6 +258,12 @@ async def test_migrating_twice_is_as_good_as_once(database_url: str, tmp_path: P
     connection = await asyncpg.connect(database_url)
     assert await connection.fetchval("SELECT count(*) FROM prosa.checkpoints") == 0
     await connection.close()
+
+
+async def test_the_migrations_after_one_are_for_a_script_only(tmp_path: Path) -> None:
+    """Nothing is migrated by who meant to look."""
+    code, output = await prosa("migrate", "--after", "0002", directory=tmp_path, DATABASE_URL="postgresql://nobody@127.0.0.1:1/n")
+    assert (code, complaint(output)) == (1, "--after goes with --sql; a database knows itself which migrations it lacks")
 
 
 async def test_the_migrations_as_sql_need_no_database_and_do_the_same(database_url: str, tmp_path: Path) -> None:

@@ -81,7 +81,8 @@ async def test_a_directory_that_is_given_is_the_one_that_is_meant(run: RunDirect
 
 async def test_a_directory_that_is_given_and_in_which_nothing_runs_is_named(tmp_path: Path) -> None:
     code, told = await prosa(*LIST, "--data", "elsewhere", directory=tmp_path, **addresses(OTHERS))
-    assert (code, f"nothing runs in {tmp_path / 'elsewhere'}" in told) == (1, True)
+    assert (code, f"nothing runs in {tmp_path / 'elsewhere'}; start it with: " in told) == (1, True)
+    assert told.endswith("prosa dev --data elsewhere\n")
 
 
 async def test_a_script_reads_nothing_but_what_it_asked_for(run: RunDirectory) -> None:

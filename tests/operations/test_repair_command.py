@@ -87,6 +87,7 @@ async def test_it_tells_what_it_did_and_is_content_the_next_time(damaged: Damage
     assert code == 0, output
     assert "The log is whole, in generation 2: 40 entries were written." in output
     assert "prosa:retired:1:*" in output
+    assert "warning" not in output.lower(), "nobody is warned of what was asked for"
     code, output = await prosa_repair(damaged, "--yes")
     assert (code, "nothing to repair" in output) == (0, True)
     await damaged.assert_whole()

@@ -173,9 +173,10 @@ class Everything:
                         await asyncio.sleep(POLL_SECONDS)
 
     async def _watch_servers(self) -> None:
-        """A server that has ended is started again, with everything that it had acknowledged."""
+        """A server that has ended is started again, with everything that it had acknowledged, as long as somebody reads us."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
+            self._output.look_for_reader()
             for server in self._servers:
                 if server.process.poll() is not None:
                     self._output.warn(f"{server.name} has ended; starting it again")

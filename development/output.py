@@ -1,6 +1,7 @@
 """What a run says: its own sentences, the merged lines of its processes, and where to find everything."""
 
 import re
+import select
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -35,14 +36,28 @@ class Output:
         if self._is_gone:
             tell()
 
+    def look_for_reader(self) -> None:
+        """A pipe whose reader has gone says so also to who has nothing to write for a while."""
+        try:
+            descriptor = self._console.file.fileno()
+        except (OSError, ValueError):  # a console of a test has none
+            return
+        looking = select.poll()
+        looking.register(descriptor, 0)
+        if any(event & select.POLLERR for _, event in looking.poll(0)):
+            self._nobody_reads()
+
+    def _nobody_reads(self) -> None:
+        self._is_gone = True
+        if self._when_gone:
+            self._when_gone()
+
     @contextmanager
     def _for_who_reads(self) -> Iterator[None]:
         try:
             yield
         except BrokenPipeError:
-            self._is_gone = True
-            if self._when_gone:
-                self._when_gone()
+            self._nobody_reads()
 
     def warn(self, sentence: str) -> None:
         self.say(sentence, style="bold red")

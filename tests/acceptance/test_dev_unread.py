@@ -22,7 +22,7 @@ def launched(dev: Prosa, complaints: Path) -> "subprocess.Popen[bytes]":
         )
 
 
-@pytest.mark.parametrize("lines", [1, 3])
+@pytest.mark.parametrize("lines", [1, 3, 25])
 async def test_it_stops_in_order_once_nobody_reads(lines: int, tmp_path: Path) -> None:
     dev = Prosa(tmp_path, 1, QUICK)
     dev._process = process = launched(dev, tmp_path / "complaints.txt")

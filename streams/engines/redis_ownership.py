@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Collection, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from math import ceil, inf
 from typing import Any
@@ -78,6 +79,7 @@ class RedisOwnership:
         self._loops: list[asyncio.Task[None]] = []
         self._handovers: dict[int, asyncio.Task[None]] = {}
         self._given_back: list[int] = []
+        self._releasing = asyncio.Lock()
         self._round = asyncio.Lock()
 
     @property
@@ -288,14 +290,18 @@ class RedisOwnership:
         await self._release(partition)
 
     async def _release(self, partition: int) -> None:
-        """By compare-and-delete, for as long as the server may still remember us; afterwards it has lapsed by itself."""
+        """
+        By compare-and-delete, for as long as the server may still remember us; afterwards it has lapsed by itself.
+
+        While the server is away one partition tries again for all, since trying costs a connection each time.
+        """
         ends_at = self._clock() + self._lease_seconds
-        while True:
-            try:
-                return await self._leases.release(partition)
-            except LogUnavailable:
-                if self._is_stopping or self._clock() > ends_at:
-                    return None
+        with suppress(LogUnavailable):
+            return await self._leases.release(partition)
+        async with self._releasing:
+            while not self._is_stopping and self._clock() <= ends_at:
+                with suppress(LogUnavailable):
+                    return await self._leases.release(partition)
                 await asyncio.sleep(self._lease_seconds / 20)
 
     def _hand_over(self, partition: int, handover: Coroutine[Any, Any, None]) -> None:

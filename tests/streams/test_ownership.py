@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from simulator.servers import EmbeddedValkey, free_port
 from streams.engines.redis_connection import Client
-from streams.engines.redis_leases import lease_key
+from streams.engines.redis_leases import RedisLeases, lease_key
 from streams.engines.redis_ownership import RedisOwnership, monotonic_seconds
 from streams.errors import NewerEvent
 from streams.ownership import Takeover
@@ -347,4 +347,25 @@ async def test_a_server_that_stays_away_ends_the_leases_and_is_told_in_one_line(
         own_valkey.start()
         await eventually(lambda: one.count == PARTITIONS)
     assert len([line for line in logs if line.get("what") == "cannot renew leases"]) == 2
+    await members.stop()
+
+
+async def test_while_the_server_is_away_one_partition_tries_for_all_to_be_given_back(
+    own_valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+    release = RedisLeases.release
+
+    async def counted(self: RedisLeases, partition: int) -> None:
+        tried.append(partition)
+        await release(self, partition)
+
+    monkeypatch.setattr(RedisLeases, "release", counted)
+    members = Members(own_valkey.url)
+    one = await members.join()
+    await eventually(lambda: one.count == PARTITIONS)
+    await asyncio.to_thread(own_valkey.stop)
+    await eventually(lambda: one.served.owned == {} and not one.ownership._handovers)
+    assert set(tried) == set(range(PARTITIONS))
+    assert len(tried) <= PARTITIONS + 21, "a try for each, and for one of them every twentieth of a lease"
     await members.stop()

@@ -5,15 +5,18 @@ import re
 import shutil
 import subprocess
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import yaml
 
+from handlers.processes import build_app, build_clock
 from settings import Settings
 from settings.sections import Environment
+from streams.engines.choose import event_log
+from webhook.door import create_door
 
 ROOT = Path(__file__).parent.parent
 OURS = ("webhook", "handlers", "clock")
@@ -24,6 +27,21 @@ LOOPBACK = re.compile(r"\$\{[A-Z]+_ADDRESS:-127\.0\.0\.1:\d+\}:\d+")
 PINNED = re.compile(r"[^:@]+(:v?\d+(\.\d+)*(-[a-z]+)?|@sha256:[0-9a-f]{64})")
 SECRET = "0123456789abcdef"
 ENTRY = re.compile(r"^([a-z0-9._-]+==\S+)", re.MULTILINE)
+
+
+class Reading(Settings):
+    """Remembers which settings were read, by the names of their variables."""
+
+    names: ClassVar[set[str]] = set()
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in Settings.model_fields:
+            Reading.names.add(name.upper())
+        return super().__getattribute__(name)
+
+
+def build_webhook(settings: Settings) -> object:
+    return create_door(settings, event_log(settings))
 
 
 def compose() -> dict[str, Any]:
@@ -104,6 +122,16 @@ def test_every_setting_can_be_given_and_nothing_else_is() -> None:
     assert known - given == NOT_OFFERED
 
 
+@pytest.mark.parametrize(("name", "build"), [("handlers", build_app), ("clock", build_clock), ("webhook", build_webhook)])
+def test_each_process_is_given_every_setting_that_it_reads(name: str, build: Callable[[Settings], object]) -> None:
+    settings = Reading()
+    settings.names.clear()
+    build(settings)
+
+    assert {"TWILIO_ACCOUNT_SID", "STREAM_PARTITIONS"} <= settings.names
+    assert settings.names - NOT_OFFERED <= set(services()[name]["environment"])
+
+
 def test_only_the_migrations_know_the_owners_password() -> None:
     who = {name for name, service in services().items() if "${POSTGRES_PASSWORD" in str(service)}
 
@@ -168,9 +196,17 @@ def test_production_is_the_default_and_has_no_secret_of_its_own() -> None:
     assert all(re.search(rf"^{name}=$", empty, re.MULTILINE) for name in required)
 
 
+def test_our_image_is_built_once_and_never_looked_for_elsewhere() -> None:
+    ours = {name: service for name, service in services().items() if service["image"] == "prosa"}
+
+    assert set(ours) == {"migrate", *OURS}
+    assert [name for name, service in ours.items() if "build" in service] == ["migrate"]
+    assert {service["pull_policy"] for service in ours.values()} == {"never"}
+
+
 def test_images_are_pinned() -> None:
     for name, service in services().items():
-        if "build" not in service:
+        if service["image"] != "prosa" and "build" not in service:
             assert PINNED.fullmatch(service["image"]), name
 
 

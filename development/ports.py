@@ -67,10 +67,10 @@ def _ports_of_last_run(plan: Plan) -> Sequence[int]:
     """Nothing where it stopped in order. Of its workers those are looked for in whose way ours would be."""
     left = plan.directory.addresses_of_killed_run
     urls = [left[name] for name in ("REDIS_URL", "DATABASE_URL", "PUBLIC_BASE_URL", "TWILIO_API_URL") if name in left]
-    metrics = int(left.get("METRICS_PORT", 0))
-    return [port for each in urls if (port := urlsplit(each).port)] + [*range(metrics, metrics + plan.workers + 1)] * bool(
-        metrics
-    )
+    ports = [port for each in urls if (port := urlsplit(each).port)]
+    if metrics := int(left.get("METRICS_PORT", 0)):
+        ports += range(metrics, metrics + plan.workers + 1)
+    return ports
 
 
 def _ports(plan: Plan) -> Iterator[tuple[str, int]]:

@@ -90,8 +90,10 @@ class Responder:
 
     async def overlooked(self, tick: Delivery) -> Sequence[Event]:
         """The oldest message that waits, of each thread that a tick finds."""
-        oldest = [(thread, to_answer((await self._journal.look(thread)).state, None)[:1]) for thread in await self._missed(tick)]
-        events = [await self._journal.event(thread, message.event) for thread, messages in oldest for message in messages]
+        events: list[Event | None] = []
+        for thread in await self._missed(tick):
+            for oldest in to_answer((await self._journal.look(thread)).state, None)[:1]:
+                events.append(await self._journal.event(thread, oldest.event))
         return [event for event in events if event]
 
     async def _missed(self, tick: Delivery) -> Sequence[str]:

@@ -55,7 +55,7 @@ async def settle_as_sent(connection: Connection, reply: str, *, part: int | None
     """
     A person saw the message at Twilio: it counts as sent, and what comes after it goes out.
 
-    Raises `ActRefused` where nothing is in doubt or the sid is that of another message, `LogUnavailable`, and `NotFoldedYet`.
+    Raises `ActRefused` where nothing is in doubt or the sid is that of another message, `ActUnconfirmed`, and `NotFoldedYet`.
     """
     doubt = await _in_doubt(connection, reply, part, {PartStatus.UNCONFIRMED, PartStatus.STARTED})
     await _require_no_other_message(connection, doubt, sid)

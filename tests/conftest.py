@@ -55,6 +55,14 @@ def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield from [given] if given else _running(EmbeddedValkey(tmp_path_factory.mktemp("valkey"), free_port()))
 
 
+@pytest.fixture(scope="module")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]:
+    """A server that the tests of one file break, each of which leaves it well."""
+    server = EmbeddedValkey(tmp_path_factory.mktemp("broken") / "valkey", free_port())
+    for _ in _running(server):
+        yield server
+
+
 @pytest.fixture(scope="session")
 def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Postgres for all tests; a test that may not see what others left takes `database_url`."""

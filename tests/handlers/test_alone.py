@@ -14,7 +14,7 @@ from handlers.breaker import Breaker
 from handlers.model import Answer, ModelFailed, Question, ReplyGenerator
 from handlers.respond import RESPONDER_EVENTS, GroupPaused
 from handlers.turn import TurnLimits
-from handlers.twilio_answers import TooManyRequests
+from handlers.twilio_answers import SendResult, TooManyRequests
 from projections.changes import RESPONDER, SENDER
 from projections.state import ReplyStatus
 from streams.consumer import GroupConsumer
@@ -24,8 +24,10 @@ from streams.errors import LeaseLost, LogUnavailable
 from streams.events import AttemptPaused, ConversationTaken, Event, RedriveRequested, SendStarted
 from streams.leaving import OF_THIS_WORK, Leaving
 from streams.log import Appended
+from streams.partitions import addresses_of
 from streams.retry import RetryPolicy
 from streams.suspicion import ISOLATE_AFTER
+from tests.handlers.fake_twilio import FakeTwilio
 from tests.handlers.test_attempts import ANA, BIA, CANARY, Handler, dead
 from tests.handlers.world import MINUTE_MS, Model, World, Written, eventually, thread_of
 
@@ -397,8 +399,21 @@ def responding(world: World, model: ReplyGenerator) -> Attempts:
     return world.attempts(responder.respond, find=responder.overlooked)
 
 
-def sending(world: World) -> Attempts:
-    sender = world.sender(grace_seconds=0.05)
+class KillingCalls(FakeTwilio):
+    """Ends the process where it is to send to this thread, and takes all others."""
+
+    def __init__(self, thread: str) -> None:
+        super().__init__()
+        _, self._contact = addresses_of(thread)
+
+    async def create_message(self, *, to: str, from_: str, body: str, status_callback: str) -> SendResult:
+        if to == self._contact:
+            raise asyncio.CancelledError
+        return await super().create_message(to=to, from_=from_, body=body, status_callback=status_callback)
+
+
+def sending(world: World, twilio: FakeTwilio) -> Attempts:
+    sender = world.sender(twilio=twilio, grace_seconds=0.05)
     return world.attempts(sender.send, find=sender.overlooked)
 
 
@@ -442,16 +457,8 @@ async def test_a_message_that_ends_its_worker_and_only_ticks_find_is_named_and_i
 async def test_a_reply_that_ends_its_sender_and_only_ticks_find_is_named_and_its_neighbour_is_sent(world: World) -> None:
     killer, _ = await world.answered(CAI, "boom"), await world.answered(DORA, "Hello.", reply="r2")
     world.clock.ahead_ms += 2 * MINUTE_MS
-
-    async def die_in_the_call() -> None:
-        await end_the_process(killer.delivered_to(SENDER))
-
-    def attempts() -> Attempts:
-        is_named = len(world.twilio.calls) >= DEATHS_ALONE
-        world.twilio.script = [] if is_named else [die_in_the_call]
-        return sending(world)
-
-    assert await die_of_ticks(attempts, world, SENDER) == DEATHS_ALONE
+    twilio = KillingCalls(CAI)
+    assert await die_of_ticks(lambda: sending(world, twilio), world, SENDER) == DEATHS_ALONE
     assert [letter.event for letter in await dead(world, CAI)] == [killer.event.id]
     assert (await world.reply(CAI)).status is ReplyStatus.UNCONFIRMED
     assert (await world.reply(DORA, "r2")).status is ReplyStatus.SENT

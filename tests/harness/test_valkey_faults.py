@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -25,15 +25,6 @@ SECONDS = 0.4
 ACKNOWLEDGED = 50
 
 Break = Callable[[EmbeddedValkey], AbstractAsyncContextManager[None]]
-
-
-@pytest.fixture(scope="module")
-def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]:
-    """A server that may be stopped, and is well between two tests."""
-    server = EmbeddedValkey(tmp_path_factory.mktemp("faults") / "valkey", free_port())
-    server.start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture

@@ -1,13 +1,13 @@
 """How we talk to Redis: a task that is cancelled ends at whatever step it is, and who is refused by a replica asks anew."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 import uvloop
 
-from simulator.servers import EmbeddedValkey, free_port
+from simulator.servers import EmbeddedValkey
 from streams.cancellation import end
 from streams.engines import redis_connection
 from streams.engines.redis_connection import Client, connect, unavailable_on_failure
@@ -62,15 +62,6 @@ def test_a_connection_that_was_reset_is_told_as_unavailable(
             await client.aclose()
 
     run(ask_while_it_is_reset())
-
-
-@pytest.fixture(scope="module")
-def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]:
-    """A server that may refuse everybody."""
-    server = EmbeddedValkey(tmp_path_factory.mktemp("refusing") / "valkey", free_port())
-    server.start()
-    yield server
-    server.stop()
 
 
 async def refused(client: Client, code: str) -> None:

@@ -1,12 +1,12 @@
 """Ready is who can store: the webhook says 503 as long as the server of its log refuses writes, and whose answer that is."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
 import pytest
 from redis.asyncio import Redis
 
-from simulator.servers import EmbeddedValkey, free_port
+from simulator.servers import EmbeddedValkey
 from streams.engines.redis_log import RedisEventLog
 from tests.harness.valkey_faults import misconfigured, no_replicas, out_of_memory, readonly
 from tests.streams.conftest import eventually
@@ -23,15 +23,6 @@ REFUSALS: dict[str, Break] = {
     "MISCONF": misconfigured,
     "NOREPLICAS": lambda valkey: no_replicas(valkey.url),
 }
-
-
-@pytest.fixture(scope="module")
-def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]:
-    """A server that may refuse everybody."""
-    server = EmbeddedValkey(tmp_path_factory.mktemp("refusing") / "valkey", free_port())
-    server.start()
-    yield server
-    server.stop()
 
 
 async def is_ready(client: Client) -> bool:

@@ -3,7 +3,7 @@
 import shlex
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,11 +29,16 @@ def typed_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
 def taken() -> Iterator[list[int]]:
     """Ports on which others listen."""
     with ExitStack() as stack:
-        yield [stack.enter_context(socket.create_server((HOST, port))).getsockname()[1] for port in _with_a_free_one_before(3)]
+        yield [_listened_on(stack) for _ in range(3)]
 
 
-def _with_a_free_one_before(count: int) -> list[int]:
-    return [free_port(in_a_row=2) + 1 for _ in range(count)]
+def _listened_on(stack: ExitStack) -> int:
+    """A port with a free one before it; another process may be quicker than we are, and then it is the next."""
+    while True:
+        port = free_port(in_a_row=2) + 1
+        with suppress(OSError):
+            stack.enter_context(socket.create_server((HOST, port)))
+            return port
 
 
 def plan(directory: Path, *, workers: int = 1, **ports: int) -> Plan:
